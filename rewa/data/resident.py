@@ -1,0 +1,33 @@
+"""Data that fits on the device: whole tensors there, batches by index, no workers and no copies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class ResidentSplit:
+    """Inputs and targets of one split, on one device.
+
+    Attributes:
+        inputs: Shape (n, ...).
+        targets: Shape (n,), int64 for classification.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def batches(
+        self, batch_size: int, generator: torch.Generator
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield shuffled batches; the order depends on the generator only, the last may be smaller."""
+        order = torch.randperm(len(self), generator=generator).to(self.targets.device)
+        for index in order.split(batch_size):
+            yield self.inputs[index], self.targets[index]

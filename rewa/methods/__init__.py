@@ -1,0 +1,29 @@
+"""Sparsity-inducing methods: one file each, one line here.
+
+A method turns a model and a config into an optimizer; see :class:`rewa.methods.base.Method`.
+"""
+
+from __future__ import annotations
+
+from rewa.methods.base import Method, MethodConfig
+from rewa.registry import load
+
+REGISTRY = {
+    "rewa": "rewa.methods.rewa:ReWAMethod",
+    "spred": "rewa.methods.spred:Spred",
+    "sgd_l1": "rewa.methods.sgd_l1:SGDL1",
+    "magnitude": "rewa.methods.magnitude:Magnitude",
+    "random": "rewa.methods.random:Random",
+}
+
+
+def get_method(name: str) -> type[Method]:
+    """Return the method class of that name.
+
+    Raises:
+        UserError: If there is none.
+    """
+    return load("method", name, REGISTRY)
+
+
+__all__ = ["REGISTRY", "Method", "MethodConfig", "get_method"]

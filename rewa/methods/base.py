@@ -1,0 +1,83 @@
+"""What a method is: a validated config, an optimizer, and how its weights are ranked for pruning."""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from pydantic import Field
+from torch import Tensor, nn
+from torch.optim.optimizer import Optimizer
+
+from rewa.config import Settings
+from rewa.optim import prunable_weights
+
+
+class MethodConfig(Settings):
+    """Settings every method has; each method adds its own."""
+
+    lr: float = Field(gt=0, description="base learning rate (the paper's gamma)")
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+
+
+class Method(ABC):
+    """Base class of the methods.
+
+    Subclasses set the three class attributes and :meth:`prepare`; the others have working defaults.
+
+    Args:
+        config: A validated instance of ``Config``.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    Config: ClassVar[type[MethodConfig]]
+
+    def __init__(self, config: MethodConfig) -> None:
+        self.config: Any = config
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any]) -> Method:
+        """Build the method from unvalidated settings.
+
+        Raises:
+            UserError: Naming the setting that is wrong.
+        """
+        return cls(cls.Config.parse(values, f"method {cls.name!r}"))
+
+    @abstractmethod
+    def prepare(self, model: nn.Module) -> Optimizer:
+        """Make the model trainable by this method, in place, and return its optimizer."""
+
+    def materialise(self, model: nn.Module) -> None:
+        """Turn the model's weights into plain parameters, in place; undoes what ``prepare`` did."""
+
+    def scores(self, weights: Mapping[str, Tensor], seed: int) -> dict[str, Tensor]:
+        """Rank the weights for pruning: larger stays longer.
+
+        Args:
+            weights: Prunable weights by name.
+            seed: The trial's seed.
+
+        Returns:
+            One tensor per weight, of its shape. Default: the magnitude.
+        """
+        return {name: weight.detach().abs() for name, weight in weights.items()}
+
+    def dense_copy(self, model: nn.Module) -> nn.Module:
+        """Return a copy of the model with plain weights, to prune and evaluate."""
+        dense = copy.deepcopy(model)
+        self.materialise(dense)
+        return dense
+
+
+def weights_and_rest(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Split the trainable parameters into prunable weights and all others."""
+    weights = {id(p) for p in prunable_weights(model).values()}
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    return (
+        [p for p in trainable if id(p) in weights],
+        [p for p in trainable if id(p) not in weights],
+    )

@@ -1,0 +1,49 @@
+"""ReWA, Algorithm 1 of the paper: power reparameterisation, weight decay, adaptive learning rate."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+from torch import nn
+from torch.optim.optimizer import Optimizer
+
+from rewa.methods.base import Method, MethodConfig
+from rewa.optim import ReWA, param_groups
+
+
+class ReWAConfig(MethodConfig):
+    """Settings of ReWA, in Eq. 3's units."""
+
+    K: float = Field(default=9, ge=1, description="power of the reparameterisation x = y^K")
+    M: float = Field(default=2, ge=0, description="exponent of the adaptive rate, M <= K - 1")
+    epsilon: float = Field(default=0.0, ge=0, description="stabiliser of the adaptive rate")
+    weight_decay: float = Field(default=1e-4, ge=0, description="lambda, on y, inside the momentum")
+
+    @model_validator(mode="after")
+    def _M_below_K(self) -> ReWAConfig:  # noqa: N802
+        if self.M > self.K - 1:
+            raise ValueError(
+                f"M = {self.M:g} is larger than K - 1 = {self.K - 1:g}; "
+                "the adaptive rate needs 0 <= M <= K - 1"
+            )
+        return self
+
+
+class ReWAMethod(Method):
+    """Train the latent y of x = y^K; biases and normalisation by plain SGD."""
+
+    name = "rewa"
+    summary = "x = y^K, weight decay on y, learning rate scaled by |y|^M (the paper's Algorithm 1)"
+    Config = ReWAConfig
+
+    def prepare(self, model: nn.Module) -> Optimizer:
+        """Return the ReWA optimizer; the model stays as it is."""
+        config: ReWAConfig = self.config
+        return ReWA(
+            param_groups(model),
+            lr=config.lr,
+            K=config.K,
+            M=config.M,
+            epsilon=config.epsilon,
+            weight_decay=config.weight_decay,
+            momentum=config.momentum,
+        )

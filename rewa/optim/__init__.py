@@ -1,0 +1,17 @@
+"""Optimizers for sparse training; needs torch only."""
+
+from rewa.optim.groups import param_groups, prunable_modules, prunable_weights
+from rewa.optim.l1_sgd import L1SGD
+from rewa.optim.power import X_FLOOR, signed_power, signed_root
+from rewa.optim.rewa import ReWA
+
+__all__ = [
+    "L1SGD",
+    "ReWA",
+    "X_FLOOR",
+    "param_groups",
+    "prunable_modules",
+    "prunable_weights",
+    "signed_power",
+    "signed_root",
+]

@@ -1,0 +1,1 @@
+"""Pruning and the frontier: accuracy against compression."""

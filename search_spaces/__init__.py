@@ -1,0 +1,1 @@
+"""Search spaces: YAML files, data only."""
