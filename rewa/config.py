@@ -32,22 +32,42 @@ class Settings(BaseModel):
         try:
             return cls.model_validate(dict(values))
         except ValidationError as error:
-            raise UserError(f"{where}: {_sentence(cls, error)}") from None
+            raise UserError(f"{where}: {sentence_for(cls, error)[1]}") from None
 
 
-def _sentence(settings: type[BaseModel], error: ValidationError) -> str:
-    """Say what is wrong with the first bad key, preferring unknown keys (likely misspelt)."""
+def sentence_for(
+    settings: type[BaseModel], error: ValidationError
+) -> tuple[tuple[str | int, ...], str]:
+    """Say what is wrong with the first bad key, preferring unknown keys (likely misspelt).
+
+    Returns:
+        The key's location and a sentence without a final stop.
+    """
     details = error.errors(include_url=False)
     detail = min(details, key=lambda d: d["type"] != "extra_forbidden")
-    key = ".".join(str(part) for part in detail["loc"])
+    location = detail["loc"]
+    key = ".".join(str(part) for part in location)
+    problem = detail["msg"].removeprefix("Value error, ")
+    problem = problem[0].lower() + problem[1:]
     match detail["type"]:
         case "extra_forbidden":
-            known = settings.model_fields if len(detail["loc"]) == 1 else ()
-            return f"unknown key {key!r}{did_you_mean(key, known) if known else ''}"
+            known = _fields_at(settings, location[:-1])
+            return location, f"unknown key {key!r}" + (did_you_mean(str(location[-1]), known) if known else "")
         case "missing":
-            return f"missing key {key!r}"
-        case "value_error" if not key:
-            return str(detail["ctx"]["error"])
+            return location, f"missing key {key!r}"
+        case "value_error" | "assertion_error":
+            raw = str(detail["ctx"]["error"])
+            return location, f"{key}: {raw}" if key else raw
         case _:
-            problem = detail["msg"][0].lower() + detail["msg"][1:]
-            return f"{key} = {detail['input']!r}: {problem.removeprefix('value error, ')}"
+            return location, f"{key} = {detail['input']!r}: {problem}"
+
+
+def _fields_at(settings: type[BaseModel], path: tuple[str | int, ...]) -> list[str]:
+    """Return the keys that a nested model accepts; empty where the path leads through free keys."""
+    model: Any = settings
+    for part in path:
+        field = model.model_fields.get(part) if isinstance(model, type) else None
+        model = field.annotation if field else None
+        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+            return []
+    return [field.alias or name for name, field in model.model_fields.items()]

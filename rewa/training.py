@@ -18,8 +18,8 @@ from rewa.sparsity.frontier import OperatingPoint, measure_frontier
 from rewa.workloads.base import Workload
 
 COLLAPSE_MARGIN = 0.05
-COLLAPSE_PATIENCE = 5
-COLLAPSE_GRACE = 0.2
+COLLAPSE_PATIENCE = 10
+COLLAPSE_GRACE = 0.5
 """A training has collapsed when, after this share of its epochs, the validation metric stayed within
 the margin of chance for this many epochs in a row."""
 

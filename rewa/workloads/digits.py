@@ -74,4 +74,4 @@ class Digits(Workload):
         """Return top-1 accuracy as a fraction."""
         data = self.splits[split]
         correct = model(data.inputs).argmax(dim=1) == data.targets
-        return float(correct.float().mean())
+        return int(correct.sum()) / len(data)

@@ -1,0 +1,150 @@
+"""The ``rewa`` command. Each subcommand loads what it needs, so that mistakes are told within a second."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rewa.errors import UserError
+
+app = typer.Typer(
+    name="rewa",
+    help="Tune and compare sparse training methods on equal terms.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+TrackingUri = Annotated[
+    str | None,
+    typer.Option(help="MLflow store; default MLFLOW_TRACKING_URI, else results/mlflow.db here."),
+]
+
+
+@app.command("list")
+def list_registered() -> None:
+    """List workloads, methods and search spaces."""
+    from rewa.methods import REGISTRY as METHODS
+    from rewa.methods import get_method
+    from rewa.sweep.space import spaces_folder
+    from rewa.workloads import REGISTRY as WORKLOADS
+    from rewa.workloads import get_workload
+
+    print("workloads")
+    for name in WORKLOADS:
+        print(f"  {name:<12} {get_workload(name).summary}")
+    print("methods")
+    for name in METHODS:
+        method = get_method(name)
+        print(f"  {name:<12} {method.summary}")
+        print(f"  {'':<12} settings: {', '.join(method.Config.model_fields)}")
+    print("search spaces")
+    for path in sorted(spaces_folder().glob("*.yaml")):
+        print(f"  {path.stem:<12} {_first_comment(path)}")
+
+
+@app.command()
+def train(
+    workload: Annotated[str, typer.Argument(help="See `rewa list`.")],
+    method: Annotated[str, typer.Argument(help="See `rewa list`.")],
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="A setting of the method: key=value.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Default: the workload's own.")] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    output: Annotated[
+        Path | None, typer.Option(help="Default: results/train/<workload>-<method>-seed-<seed>.")
+    ] = None,
+    tracking_uri: TrackingUri = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+) -> None:
+    """Train one model and measure its frontier."""
+    from rewa.train_command import train_once
+
+    train_once(workload, method, set_ or [], epochs, seed, output, tracking_uri, device)
+
+
+@app.command()
+def sweep(
+    space: Annotated[str, typer.Argument(help="A YAML file, or a name in search_spaces/.")],
+    trials: Annotated[int | None, typer.Option(min=1, help="Trials per method.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0)] = None,
+    output: Annotated[Path | None, typer.Option(help="Default: results/<name of the space>.")] = None,
+    tracking_uri: TrackingUri = None,
+    address: Annotated[str | None, typer.Option(help="Of a Ray cluster; default: this machine.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a sweep in --output.")] = False,
+) -> None:
+    """Tune every method of a search space on an equal budget and confirm the best settings."""
+    from rewa.sweep.executor import check_local_resources
+    from rewa.sweep.run import open_sweep, run_sweep
+    from rewa.sweep.space import find_space, load_space
+    from rewa.tracking import resolve_uri
+
+    path = find_space(space)
+    loaded = load_space(path)
+    uri = resolve_uri(tracking_uri)
+    _check_workload(loaded.workload_name, loaded.workload_settings)
+    if address is None:
+        check_local_resources(loaded.resources)
+    target = output or Path("results") / loaded.name
+    settled, folder = open_sweep(loaded, path.read_text(), target, resume, trials, seed)
+    try:
+        outcome = run_sweep(settled, folder, uri, address)
+    finally:
+        folder.unlock()
+    counts = ", ".join(f"{count} {status}" for status, count in sorted(outcome.counts.items()))
+    again = f"rewa sweep {space} --output {target} --resume"
+    if not outcome.complete:
+        print(f"stopped early: {counts}; nothing finished is lost. Go on with: {again}")
+        raise typer.Exit(1)
+    state = "complete" if outcome.ran else "already complete"
+    print(f"sweep {settled.name!r} is {state}: {counts} trainings in {target}, runs in {uri}")
+    if outcome.ran == 0 and folder.report.is_file():
+        print(f"report: {folder.report}")
+    else:
+        tracked = f" --tracking-uri {tracking_uri}" if tracking_uri else ""
+        command = f"python -m analysis.report --sweep {settled.name} --output {target}{tracked}"
+        print(f"next: {command}")
+
+
+@app.command()
+def ui(
+    tracking_uri: TrackingUri = None,
+    sweep: Annotated[str | None, typer.Option(help="Default: the newest.")] = None,
+    host: Annotated[str, typer.Option()] = "127.0.0.1",
+    port: Annotated[int, typer.Option()] = 5000,
+) -> None:
+    """Open the MLflow UI on the comparison of a sweep's methods."""
+    from rewa.ui_command import serve_ui
+
+    serve_ui(tracking_uri, sweep, host, port)
+
+
+def _check_workload(name: str, settings: dict[str, Any]) -> None:
+    """Refuse an unknown workload or a wrong setting of it before anything starts."""
+    from rewa.workloads import get_workload
+
+    workload = get_workload(name)
+    workload.Config.parse(settings, f"workload {name!r}")
+
+
+def _first_comment(path: Path) -> str:
+    """Return a search space's first comment line, its description."""
+    line = path.read_text().splitlines()[0]
+    return line.removeprefix("#").strip() if line.startswith("#") else ""
+
+
+def main() -> None:
+    """Run the command line: exit status 0 done, 2 bad input, 1 anything else."""
+    try:
+        app()
+    except UserError as error:
+        print(f"rewa: error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("rewa: interrupted", file=sys.stderr)
+        sys.exit(1)

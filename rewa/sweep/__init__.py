@@ -1,0 +1,1 @@
+"""The search over frontiers: spaces, trials and their confirmation, on Ray Tune and Optuna."""

@@ -1,0 +1,141 @@
+"""Runs trials on Ray: the cluster, the Tuner, and how many trials run at once."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rewa.errors import UserError
+from rewa.record import Record
+from rewa.sweep.space import Resources
+from rewa.sweep.trial import tune_trial
+
+OnRecord = Callable[[Record], None]
+
+
+@contextmanager
+def ray_cluster(address: str | None, resources: Resources) -> Iterator[int]:
+    """Connect to a cluster, or start an embedded one, and yield how many trials fit at once.
+
+    Args:
+        address: Of a running cluster ("auto" finds it); ``None`` starts Ray in this process.
+        resources: What one trial needs.
+
+    Raises:
+        UserError: If the cluster cannot be reached or cannot hold a single trial.
+    """
+    # Results are kept by our own callback: Tune need not write its own logs or snapshots.
+    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
+    os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "3600")
+    os.environ.setdefault("TUNE_WARN_SLOW_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "3600")
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    import ray
+
+    try:
+        ray.init(
+            address=address or "local",
+            include_dashboard=False if address is None else None,
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+            **({"num_cpus": _cores()} if address is None else {}),
+        )
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        brief = str(error).strip().splitlines()[0]
+        raise UserError(f"Ray cluster at {address!r}: cannot be reached ({brief})") from None
+    try:
+        yield _concurrency(ray.cluster_resources(), resources, local=address is None)
+    finally:
+        ray.shutdown()
+
+
+def check_local_resources(resources: Resources) -> None:
+    """Refuse what an embedded cluster on this machine can never run, before anything is started.
+
+    Raises:
+        UserError: If a trial asks for more GPUs or cores than there are.
+    """
+    import torch
+
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if resources.gpu > gpus:
+        raise UserError(
+            f"resources.gpu = {resources.gpu:g}: a trial asks for a GPU, but this machine has {gpus}; "
+            "set it to 0, or give the --address of a GPU cluster"
+        )
+    if resources.cpu > _cores():
+        raise UserError(
+            f"resources.cpu = {resources.cpu:g}: a trial asks for more cores than this machine's "
+            f"{_cores()}; lower it, or give the --address of a cluster"
+        )
+
+
+def run_trials(
+    searcher: Any,
+    count: int,
+    concurrency: int,
+    resources: Resources,
+    scratch: Path,
+    on_record: OnRecord,
+) -> None:
+    """Run trials until the searcher has no more, keeping each result as it arrives.
+
+    Args:
+        searcher: Proposes ``{"spec": ...}`` configs.
+        count: How many it will propose.
+        concurrency: How many run at once.
+        resources: What one trial occupies.
+        scratch: Folder for Tune's own files; removed at the end.
+        on_record: Called in this process for every finished trial, before anyone else learns of it.
+    """
+    from ray import tune
+
+    from rewa.sweep.keeper import MAX_WORKER_LOSSES, Keeper
+
+    trainable = tune.with_resources(
+        tune_trial, {"cpu": resources.cpu, **({"gpu": resources.gpu} if resources.gpu else {})}
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tuner = tune.Tuner(
+            trainable,
+            tune_config=tune.TuneConfig(
+                search_alg=searcher,
+                num_samples=count,
+                max_concurrent_trials=concurrency,
+                reuse_actors=True,
+            ),
+            run_config=tune.RunConfig(
+                name="trials",
+                storage_path=str(scratch),
+                verbose=0,
+                callbacks=[Keeper(on_record)],
+                failure_config=tune.FailureConfig(max_failures=MAX_WORKER_LOSSES),
+            ),
+        )
+        tuner.fit()
+    shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _concurrency(available: dict[str, float], resources: Resources, local: bool) -> int:
+    """Return how many trials fit at once; at least one on a cluster that may still grow."""
+    fits = available.get("CPU", 0) // resources.cpu
+    if resources.gpu:
+        fits = min(fits, available.get("GPU", 0) // resources.gpu)
+    if fits < 1 and not local and resources.gpu and not available.get("GPU"):
+        raise UserError(
+            f"resources.gpu = {resources.gpu:g}: a trial asks for a GPU, but the cluster has none; "
+            "start GPU workers first (min_workers in its cluster.yaml), or set it to 0"
+        )
+    return max(1, int(fits))
+
+
+def _cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

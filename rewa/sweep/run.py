@@ -1,0 +1,285 @@
+"""A sweep from start to end: search, confirmation, tracking; and its resumption."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rewa.environment import commit, hardware, versions
+from rewa.errors import UserError
+from rewa.record import Record
+from rewa.sweep.confirm import pareto_settings
+from rewa.sweep.executor import check_local_resources, ray_cluster, run_trials
+from rewa.sweep.folder import SweepFolder
+from rewa.sweep.progress import SweepProgress
+from rewa.sweep.space import SearchSpace, space_from_values
+from rewa.sweep.trial import TrialSpec, describe
+from rewa.sweep.writer import TrackingWriter
+from rewa.training import pick_device, schedule_sum
+from rewa.workloads import get_workload
+
+
+@dataclass(frozen=True)
+class SweepOutcome:
+    """How a sweep ended.
+
+    Attributes:
+        complete: Whether every training of the plan has finished.
+        ran: Trainings run this time.
+        counts: All finished trainings by status.
+        folder: The output directory.
+        tracking_uri: Where the runs are.
+    """
+
+    complete: bool
+    ran: int
+    counts: dict[str, int]
+    folder: SweepFolder
+    tracking_uri: str
+
+
+def open_sweep(
+    space: SearchSpace, text: str, output: Path, resume: bool, trials: int | None, seed: int | None
+) -> tuple[SearchSpace, SweepFolder]:
+    """Claim the output directory and settle what is to be run.
+
+    Args:
+        space: The search space as read.
+        text: Its YAML, kept for the report.
+        output: Output directory.
+        resume: Whether to go on with a sweep that is there; without one a new sweep starts.
+        trials: Trials per method, if not the space's own; on resumption, the new number.
+        seed: Seed, if not the space's own.
+
+    Returns:
+        The space with budget and seed settled, and the locked directory.
+
+    Raises:
+        UserError: If the directory is taken, or the space or seed is not the one it was started with.
+    """
+    folder = SweepFolder(output)
+    if folder.is_sweep and not resume:
+        raise UserError(
+            f"{output}: holds a sweep already; add --resume to go on with it, "
+            "or choose another --output"
+        )
+    if folder.is_taken and not folder.is_sweep and _leftovers(folder):
+        raise UserError(f"{output}: is taken and is not a sweep; choose another --output")
+    folder.lock()
+    if not folder.is_sweep:
+        space = space.model_copy(
+            update={
+                "trials": space.trials if trials is None else trials,
+                "seed": space.seed if seed is None else seed,
+            }
+        )
+        folder.write_meta(_new_meta(space, text))
+        return space, folder
+    meta = folder.read_meta()
+    stored = space_from_values(meta["space"], f"{output}/sweep.json")
+    if seed is not None and seed != stored.seed:
+        raise UserError(f"{output}: was started with --seed {stored.seed}, not {seed}")
+    if trials is not None and trials < stored.trials:
+        raise UserError(
+            f"{output}: has {stored.trials} trials per method; --trials can raise that, not lower it"
+        )
+    asked = space.model_copy(update={"trials": stored.trials, "seed": stored.seed})
+    if changed := _differences(stored.model_dump(by_alias=True), asked.model_dump(by_alias=True)):
+        raise UserError(
+            f"{output}: the search space has changed since ({changed}); "
+            "restore it, or choose another --output"
+        )
+    space = stored.model_copy(update={"trials": trials or stored.trials})
+    meta.update(
+        trials_per_method=space.trials, space=space.model_dump(mode="json", by_alias=True)
+    )
+    folder.write_meta(meta)
+    return space, folder
+
+
+def run_sweep(
+    space: SearchSpace, folder: SweepFolder, tracking_uri: str, address: str | None = None
+) -> SweepOutcome:
+    """Run what is left of a sweep: search, then confirmation on fresh seeds, all tracked.
+
+    Every finished training is on disk before the next starts, so a sweep may be killed at any moment
+    and resumed. Selection reads the validation split only.
+
+    Args:
+        space: From :func:`open_sweep`.
+        folder: From :func:`open_sweep`.
+        tracking_uri: Resolved MLflow URI.
+        address: Of a running Ray cluster; ``None`` uses this machine.
+
+    Raises:
+        UserError: If the workload's settings are wrong or the resources are not there.
+    """
+    started = time.monotonic()
+    if address is None:
+        check_local_resources(space.resources)
+    device = "cuda" if space.resources.gpu else "cpu"
+    local = pick_device("cpu")
+    workload = get_workload(space.workload_name).from_values(space.workload_settings, local)
+    meta = folder.read_meta()
+    meta["workload"] = describe(workload)
+    folder.write_meta(meta)
+    template = TrialSpec(
+        sweep=space.name,
+        workload=space.workload_name,
+        workload_settings=space.workload_settings,
+        method="",
+        trial="",
+        phase="search",
+        seed=space.seed,
+        config={},
+        objective=space.objective,
+        device=device,
+        threads=max(1, int(space.resources.cpu)),
+    )
+    searched = folder.records("search")
+    missing = len(space.methods) * space.trials - len(searched)
+    planned = [] if missing > 0 else _to_confirm(space, folder, template)
+    ran = 0
+    if missing > 0 or planned:
+        schedule = schedule_sum(
+            workload.config.epochs * workload.steps_per_epoch, workload.config.warmup
+        )
+        ran = _run_missing(space, folder, template, schedule, tracking_uri, address)
+    meta["wall_seconds"] = round(meta.get("wall_seconds", 0.0) + time.monotonic() - started, 1)
+    folder.write_meta(meta)
+    records = folder.records("search") + folder.records("confirm")
+    tracker = TrackingWriter(tracking_uri, space.name).finish(records)
+    tracker.log_summary(meta, list(space.methods))
+    searched = folder.records("search")
+    complete = (
+        Counter(r.method for r in searched).total() >= len(space.methods) * space.trials
+        and not _to_confirm(space, folder, template)
+    )
+    counts = Counter(record.status for record in records)
+    return SweepOutcome(complete, ran, dict(counts), folder, tracking_uri)
+
+
+def _run_missing(
+    space: SearchSpace,
+    folder: SweepFolder,
+    template: TrialSpec,
+    schedule: float,
+    tracking_uri: str,
+    address: str | None,
+) -> int:
+    """Run the trainings that are missing and return how many finished."""
+    from rewa.sweep.search import ListedTrials, build_search
+
+    writer = TrackingWriter(tracking_uri, space.name)
+    scratch = folder.path / "tune"
+    planned_confirm = len(space.methods) * space.confirm.settings * space.confirm.seeds
+    earlier = folder.records("search") + folder.records("confirm")
+    total = len(space.methods) * space.trials + planned_confirm
+    with ray_cluster(address, space.resources) as concurrency:
+        with SweepProgress(total, len(earlier), concurrency) as progress:
+
+            def keep(record: Record) -> None:
+                if folder.has(*record.key):
+                    return
+                folder.save(record)
+                writer.add(record)
+                progress.finished(record)
+                if record.status == "failed":
+                    progress.message(f"{record.trial} failed: {record.reason}")
+
+            for record in earlier:
+                progress.seen(record)
+                writer.add(record)
+            searcher, left = build_search(space, folder, template, schedule)
+            if left:
+                progress.start_phase("search")
+                run_trials(searcher, left, concurrency, space.resources, scratch, keep)
+            if len(folder.records("search")) >= len(space.methods) * space.trials:
+                specs = _to_confirm(space, folder, template)
+                confirmed = len(folder.records("confirm"))
+                progress.set_total(len(folder.records("search")) + confirmed + len(specs))
+                progress.start_phase("confirm")
+                if specs:
+                    listed = ListedTrials(specs)
+                    run_trials(listed, len(specs), concurrency, space.resources, scratch, keep)
+            progress.start_phase("tracking")
+            writer.stop()
+            return progress.here
+
+
+def _to_confirm(space: SearchSpace, folder: SweepFolder, template: TrialSpec) -> list[TrialSpec]:
+    """Return the retrainings that are planned and not finished."""
+    by_method: dict[str, list[Record]] = {name: [] for name in space.methods}
+    for record in folder.records("search"):
+        by_method[record.method].append(record)
+    specs = []
+    for records in by_method.values():
+        for record in pareto_settings(records, space.confirm.settings, space.objective):
+            for seed in confirm_seeds(space):
+                if not folder.has(record.trial, "confirm", seed):
+                    update = {
+                        "method": record.method,
+                        "trial": record.trial,
+                        "phase": "confirm",
+                        "seed": seed,
+                        "config": record.config,
+                    }
+                    specs.append(template.model_copy(update=update))
+    return specs
+
+
+def confirm_seeds(space: SearchSpace) -> list[int]:
+    """Return the fresh seeds: those after the search's own."""
+    return [space.seed + 1 + index for index in range(space.confirm.seeds)]
+
+
+def _new_meta(space: SearchSpace, text: str) -> dict[str, Any]:
+    """Describe a new sweep, for the report and for its resumption."""
+    return {
+        "sweep": space.name,
+        "command": shlex.join(["rewa", *sys.argv[1:]]),
+        "commit": commit(),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "wall_seconds": 0.0,
+        "versions": versions(),
+        "hardware": hardware(),
+        "objective": space.objective.model_dump(),
+        "methods": list(space.methods),
+        "trials_per_method": space.trials,
+        "search_seed": space.seed,
+        "confirm_seeds": confirm_seeds(space),
+        "confirm_settings": space.confirm.settings,
+        "space": space.model_dump(mode="json", by_alias=True),
+        "space_text": text,
+    }
+
+
+def _leftovers(folder: SweepFolder) -> list[str]:
+    """Return what is in the directory besides a lock that an aborted start left."""
+    if not folder.path.is_dir():
+        return [folder.path.name]
+    return [item.name for item in folder.path.iterdir() if item.name != ".lock"]
+
+
+def _differences(old: Any, new: Any, path: str = "") -> str:
+    """Say where two nested values first differ, as ``key: old -> new``; empty if they do not."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in [*old, *(k for k in new if k not in old)]:
+            where = f"{path}.{key}" if path else str(key)
+            if key not in new or key not in old:
+                return f"{where} was {'added' if key in new else 'removed'}"
+            if found := _differences(old[key], new[key], where):
+                return found
+        return ""
+    if isinstance(old, (list, tuple)) and isinstance(new, (list, tuple)) and len(old) == len(new):
+        for index, (one, two) in enumerate(zip(old, new, strict=True)):
+            if found := _differences(one, two, f"{path}[{index}]"):
+                return found
+        return ""
+    return "" if old == new else f"{path}: {old!r} -> {new!r}"

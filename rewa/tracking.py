@@ -1,0 +1,439 @@
+"""MLflow: one run per training, written once, and read back as tables. The only file that imports it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlparse
+
+from rewa import mlflow_view
+from rewa.errors import UserError
+from rewa.record import Record
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+RECORD_ARTIFACT = "record.json"
+FRONTIER_ARTIFACT = "frontier.json"
+META_ARTIFACT = "sweep.json"
+FRONTIER_COLUMNS = (
+    *("sweep", "method", "trial", "seed", "phase", "split", "criterion", "value"),
+    *("compression", "compression_total", "accuracy"),
+)
+RUN_COLUMNS = (
+    *("sweep", "method", "trial", "seed", "phase", "status", "reason", "score", "seconds"),
+    "run_id",
+)
+CONFIG_ORDER = ("lr", "momentum", "weight_decay", "K", "M", "epsilon", "l1", "init")
+FINISHED = "FINISHED"
+
+log = logging.getLogger(__name__)
+
+
+def resolve_uri(option: str | None) -> str:
+    """Return the tracking URI: the option, else MLFLOW_TRACKING_URI, else results/mlflow.db here.
+
+    Raises:
+        UserError: For a file store, which MLflow no longer writes.
+    """
+    uri = option or os.environ.get("MLFLOW_TRACKING_URI")
+    if not uri:
+        uri = f"sqlite:///{Path('results/mlflow.db').absolute()}"
+    if urlparse(uri).scheme in ("", "file"):
+        raise UserError(
+            f"tracking URI {uri!r}: MLflow no longer writes file stores; "
+            "use sqlite:///path/to/mlflow.db or the http address of a server"
+        )
+    if path := _sqlite_path(uri):
+        return f"sqlite:///{path}"
+    return uri
+
+
+def _sqlite_path(uri: str) -> Path | None:
+    """Return the database file of a SQLite URI, absolute."""
+    parsed = urlparse(uri)
+    if parsed.scheme != "sqlite":
+        return None
+    return Path(unquote(parsed.path)[1:]).absolute()
+
+
+def _client(uri: str) -> MlflowClient:
+    """Return a client, creating the SQLite store's folder if need be.
+
+    Raises:
+        UserError: If the store cannot be opened.
+    """
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    if path := _sqlite_path(uri):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"tracking URI {uri!r}: {error.strerror}") from None
+    try:
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
+        client = MlflowClient(tracking_uri=uri)
+        client.search_experiments(max_results=1)
+    except MlflowException as error:
+        raise UserError(f"tracking URI {uri!r}: cannot be opened ({_brief(error)})") from None
+    except Exception as error:  # the store's own drivers raise their own errors
+        raise UserError(f"tracking URI {uri!r}: cannot be opened ({_brief(error)})") from None
+    return client
+
+
+class Tracker:
+    """Writes one sweep's runs; every method may be repeated without writing anything twice.
+
+    Args:
+        uri: Resolved tracking URI.
+        sweep: Name of the sweep, which is also its experiment's.
+
+    Raises:
+        UserError: If the store cannot be opened.
+    """
+
+    def __init__(self, uri: str, sweep: str) -> None:
+        self.uri, self.sweep = uri, sweep
+        self.client = _client(uri)
+        self.experiment_id = self._experiment()
+        self._finished: set[tuple[str, str, int]] = set()
+        for run in _search(self.client, [self.experiment_id], f"tags.`rewa.sweep` = '{sweep}'"):
+            if run.data.tags.get("rewa.phase") == "summary":
+                continue
+            if run.info.status == FINISHED:
+                self._finished.add(_key(run))
+            else:  # half-written when its driver died; it is written anew
+                self.client.delete_run(run.info.run_id)
+
+    def _experiment(self) -> str:
+        """Return the experiment of the sweep, created or brought back if need be."""
+        found = self.client.get_experiment_by_name(self.sweep)
+        if found is not None:
+            if found.lifecycle_stage == "deleted":
+                self.client.restore_experiment(found.experiment_id)
+            return str(found.experiment_id)
+        location = None
+        if path := _sqlite_path(self.uri):
+            location = (path.parent / "mlartifacts" / self.sweep).as_uri()
+        return str(self.client.create_experiment(self.sweep, artifact_location=location))
+
+    def log(self, record: Record) -> bool:
+        """Write a training as a run, unless it is there.
+
+        Returns:
+            Whether a run was written.
+        """
+        if record.key in self._finished:
+            return False
+        tags = {
+            "rewa.sweep": self.sweep,
+            "rewa.workload": str(record.workload["name"]),
+            "rewa.method": record.method,
+            "rewa.trial": record.trial,
+            "rewa.phase": record.phase,
+            "rewa.seed": str(record.seed),
+            "rewa.status": record.status,
+            "rewa.reason": record.reason[:5000],
+            "rewa.commit": record.commit,
+            **mlflow_view.run_tags(record.method),
+        }
+        name = record.trial if record.phase == "search" else f"{record.trial} seed {record.seed}"
+        run = self.client.create_run(self.experiment_id, tags=tags, run_name=name)
+        run_id = run.info.run_id
+        metrics, params = _metrics(record), _params(record)
+        for start in range(0, max(1, len(metrics)), 1000):
+            self.client.log_batch(
+                run_id,
+                metrics=metrics[start : start + 1000],
+                params=params if start == 0 else [],
+            )
+        self.client.log_dict(run_id, _table(record), FRONTIER_ARTIFACT)
+        self.client.set_tag(
+            run_id,
+            "mlflow.loggedArtifacts",
+            json.dumps([{"path": FRONTIER_ARTIFACT, "type": "table"}]),
+        )
+        self.client.log_text(run_id, record.model_dump_json(), RECORD_ARTIFACT)
+        self.client.set_terminated(run_id, FINISHED)
+        self._finished.add(record.key)
+        return True
+
+    def log_summary(self, meta: dict[str, Any], methods: list[str]) -> None:
+        """Write or update the sweep's summary run and the experiment's comparison view."""
+        run_id = _summary_run(self.client, self.experiment_id, self.sweep)
+        self.client.log_dict(run_id, meta, META_ARTIFACT)
+        self.client.set_terminated(run_id, FINISHED)
+        self.show_comparison(methods)
+
+    def show_comparison(self, methods: list[str]) -> None:
+        """Make the experiment open on the methods' comparison; best effort, see ``mlflow_view``."""
+        try:
+            mlflow_view.install_view(self.client, self.experiment_id, self.sweep, methods)
+        except Exception as error:  # an undocumented format: never worth a sweep
+            log.warning("the comparison view could not be installed: %s", _brief(error))
+
+
+def _metrics(record: Record) -> list[Any]:
+    """Return a record's metrics: per epoch, the frontier (validation, by ratio) and headline numbers."""
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+
+    def metric(name: str, value: float, step: int = 0) -> Any:
+        return Metric(name, value, now, step)
+
+    found = []
+    for epoch in record.history:
+        found.append(metric("epoch/train_loss", epoch.train_loss, epoch.epoch))
+        found.append(metric("epoch/val_accuracy", epoch.val_accuracy, epoch.epoch))
+    curve = [
+        p
+        for p in record.frontier
+        if p.split == "val" and p.criterion == "ratio" and math.isfinite(p.compression)
+    ]
+    for step, point in enumerate(curve):
+        found.append(metric("frontier/compression", point.compression, step))
+        found.append(metric("frontier/accuracy", point.accuracy, step))
+    found += [metric(name, value) for name, value in record.metrics.items()]
+    found.append(metric("seconds", record.seconds))
+    if record.score is not None:
+        found.append(metric("score", record.score))
+    return found
+
+
+def _params(record: Record) -> list[Any]:
+    """Return a record's config and recipe as MLflow parameters."""
+    from mlflow.entities import Param
+
+    values = {
+        "method": record.method,
+        "workload": record.workload["name"],
+        "seed": record.seed,
+        **{key: record.workload[key] for key in ("epochs", "batch_size") if key in record.workload},
+        **record.config,
+    }
+    return [Param(name, str(value)) for name, value in values.items()]
+
+
+def _table(record: Record) -> dict[str, Any]:
+    """Return the frontier in the layout of MLflow's table artifacts; infinity becomes null."""
+    columns = ["split", "criterion", "value", "compression", "compression_total", "accuracy"]
+    rows = [[getattr(point, column) for column in columns] for point in record.frontier]
+    finite = [[None if value == float("inf") else value for value in row] for row in rows]
+    return {"columns": columns, "data": finite}
+
+
+def _key(run: Run) -> tuple[str, str, int]:
+    """Return what identifies a run within its sweep."""
+    tags = run.data.tags
+    return tags["rewa.trial"], tags["rewa.phase"], int(tags["rewa.seed"])
+
+
+def _search(client: MlflowClient, experiments: list[str], query: str) -> Iterator[Run]:
+    """Yield all runs that match, page by page."""
+    token = None
+    while True:
+        page = client.search_runs(experiments, query, max_results=1000, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _summary_run(client: MlflowClient, experiment_id: str, sweep: str) -> str:
+    """Return the sweep's summary run, created if need be."""
+    query = f"tags.`rewa.sweep` = '{sweep}' and tags.`rewa.phase` = 'summary'"
+    for run in _search(client, [experiment_id], query):
+        return str(run.info.run_id)
+    tags = {"rewa.sweep": sweep, "rewa.phase": "summary"}
+    run = client.create_run(experiment_id, tags=tags, run_name=f"{sweep} (summary)")
+    return str(run.info.run_id)
+
+
+# Reading ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SweepRecord:
+    """A sweep as tables, for analysis.
+
+    Attributes:
+        name: Name of the sweep.
+        meta: What was run: space, budget, seeds, versions; empty for hand-made runs.
+        runs: One row per run, columns ``RUN_COLUMNS`` and then the config columns.
+        frontier: One row per operating point, columns ``FRONTIER_COLUMNS`` and then the config's.
+        config_columns: Names of the config columns, in display order.
+    """
+
+    name: str
+    meta: dict[str, Any]
+    runs: pd.DataFrame
+    frontier: pd.DataFrame
+    config_columns: list[str]
+
+
+def read_sweep(tracking_uri: str | None, sweep: str | None) -> SweepRecord:
+    """Read all finished runs of a sweep.
+
+    Args:
+        tracking_uri: As for :func:`resolve_uri`.
+        sweep: Name of the sweep; ``None`` takes the newest in the store.
+
+    Raises:
+        UserError: If the store or the sweep is missing, or holds no finished run.
+    """
+    import pandas as pd
+
+    uri, client = _open_existing(tracking_uri)
+    name, experiment_id = _find_sweep(client, uri, sweep)
+    meta: dict[str, Any] = {}
+    runs: list[dict[str, Any]] = []
+    points: list[dict[str, Any]] = []
+    configs: dict[str, None] = {}
+    for run in _search(client, [experiment_id], f"tags.`rewa.sweep` = '{name}'"):
+        if run.data.tags.get("rewa.phase") == "summary":
+            text = _read_artifact(client, run, META_ARTIFACT)
+            meta = json.loads(text) if text else {}
+            continue
+        text = _read_artifact(client, run, RECORD_ARTIFACT) if run.info.status == FINISHED else None
+        if text is None:
+            continue
+        record = Record.model_validate_json(text)
+        configs |= dict.fromkeys(record.config)
+        identity = {
+            key: getattr(record, key) for key in ("method", "trial", "seed", "phase")
+        } | {"sweep": name}
+        outcome = {key: getattr(record, key) for key in ("status", "reason", "score", "seconds")}
+        runs.append({**identity, **outcome, "run_id": run.info.run_id, **record.config})
+        points += [{**identity, **vars(point), **record.config} for point in record.frontier]
+    if not runs:
+        raise UserError(f"sweep {name!r} in {uri} has no finished run yet")
+    known = [column for column in CONFIG_ORDER if column in configs]
+    columns = known + [column for column in configs if column not in known]
+    table = pd.DataFrame(runs, columns=[*RUN_COLUMNS, *columns])
+    frontier = pd.DataFrame(points, columns=[*FRONTIER_COLUMNS, *columns])
+    order = ["phase", "method", "trial", "seed"]
+    return SweepRecord(
+        name,
+        meta,
+        table.sort_values(order, ignore_index=True),
+        frontier.sort_values(order, kind="stable", ignore_index=True),
+        columns,
+    )
+
+
+def log_report(tracking_uri: str | None, sweep: str, files: list[Path]) -> None:
+    """Keep a report's files as artifacts of the sweep's summary run.
+
+    Raises:
+        UserError: If the store or the sweep is missing.
+    """
+    uri, client = _open_existing(tracking_uri)
+    name, experiment_id = _find_sweep(client, uri, sweep)
+    run_id = _summary_run(client, experiment_id, name)
+    for file in files:
+        client.log_artifact(run_id, str(file))
+    client.set_terminated(run_id, FINISHED)
+
+
+def ui_address(tracking_uri: str | None, sweep: str | None) -> str:
+    """Return the part of the UI's address, after the server's, that shows a sweep's comparison.
+
+    Raises:
+        UserError: If the store or the sweep is missing.
+    """
+    uri, client = _open_existing(tracking_uri)
+    name, experiment_id = _find_sweep(client, uri, sweep)
+    query = f"tags.`rewa.sweep` = '{name}'"
+    runs = _search(client, [experiment_id], query)
+    methods = sorted({m for run in runs if (m := run.data.tags.get("rewa.method"))})
+    return mlflow_view.install_view(client, experiment_id, name, methods)
+
+
+def _open_existing(tracking_uri: str | None) -> tuple[str, MlflowClient]:
+    """Open a store that must be there already."""
+    uri = resolve_uri(tracking_uri)
+    if (path := _sqlite_path(uri)) and not path.is_file():
+        raise UserError(f"no MLflow store at {path}; run a sweep first, or name the store's URI")
+    return uri, _client(uri)
+
+
+def _find_sweep(client: MlflowClient, uri: str, sweep: str | None) -> tuple[str, str]:
+    """Return a sweep's name and experiment."""
+    experiments = client.search_experiments(order_by=["last_update_time DESC"])
+    names = [e.name for e in experiments if e.name != "Default"]
+    if not names:
+        raise UserError(f"the MLflow store {uri} holds no sweep yet")
+    if sweep is None:
+        sweep = max(experiments, key=lambda e: _newest(client, e.experiment_id)).name
+    if sweep not in names:
+        raise UserError(f"no sweep {sweep!r} in {uri} (there are: {', '.join(sorted(names))})")
+    return sweep, next(str(e.experiment_id) for e in experiments if e.name == sweep)
+
+
+def _newest(client: MlflowClient, experiment_id: str) -> int:
+    """Return when an experiment's last run started, in ms; 0 without runs of ours."""
+    found = client.search_runs(
+        [experiment_id], "tags.`rewa.sweep` != ''", order_by=["start_time DESC"], max_results=1
+    )
+    return max((int(run.info.start_time) for run in found), default=0)
+
+
+def _read_artifact(client: MlflowClient, run: Run, name: str) -> str | None:
+    """Return a text artifact, straight from disk where it is local; ``None`` if it is missing."""
+    location = urlparse(run.info.artifact_uri)
+    if location.scheme in ("", "file"):
+        path = Path(unquote(location.path)) / name
+        return path.read_text() if path.is_file() else None
+    from mlflow.exceptions import MlflowException
+
+    with _quiet_downloads(), tempfile.TemporaryDirectory() as folder:
+        try:
+            return Path(client.download_artifacts(run.info.run_id, name, folder)).read_text()
+        except (MlflowException, OSError):
+            return None
+
+
+@contextmanager
+def _quiet_downloads() -> Iterator[None]:
+    """Switch MLflow's own progress bars off."""
+    before = os.environ.get("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR")
+    os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"]
+        else:
+            os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = before
+
+
+def _brief(error: Exception) -> str:
+    """Return the first line of an error's text."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:300] if lines else type(error).__name__
+
+
+__all__ = [
+    "FRONTIER_COLUMNS",
+    "RUN_COLUMNS",
+    "SweepRecord",
+    "Tracker",
+    "log_report",
+    "read_sweep",
+    "resolve_uri",
+    "ui_address",
+]

@@ -1,0 +1,114 @@
+"""``rewa train``: one training by hand, with its files and its run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from rewa.errors import UserError
+from rewa.methods import get_method
+from rewa.record import HEADLINE_RATIOS, Record, make_record, save_record
+from rewa.sweep.trial import describe
+from rewa.tracking import Tracker, resolve_uri
+from rewa.training import Epoch, TrainingResult, fit, pick_device
+from rewa.workloads import get_workload
+
+
+def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
+    """Read ``key=value`` pairs; values are YAML scalars, so ``1e-3`` is a number and ``x`` is text.
+
+    Raises:
+        UserError: If a pair has no ``=`` or a key comes twice.
+    """
+    settings: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals or not key:
+            raise UserError(f"--set {pair!r}: must be key=value, such as --set lr=0.1")
+        if key in settings:
+            raise UserError(f"--set {pair!r}: {key!r} is given twice")
+        settings[key] = _scalar(text)
+    return settings
+
+
+def _scalar(text: str) -> Any:
+    """Return a number where the text is one (YAML alone would read 1e-3 as text)."""
+    try:
+        return float(text) if not text.lstrip("+-").isdigit() else int(text)
+    except ValueError:
+        return yaml.safe_load(text) if text in ("true", "false", "null") else text
+
+
+def train_once(
+    workload_name: str,
+    method_name: str,
+    pairs: Sequence[str],
+    epochs: int | None,
+    seed: int,
+    output: Path | None,
+    tracking_uri: str | None,
+    device: str,
+) -> None:
+    """Train, write ``result.json`` and ``frontier.csv``, record the run, and say where things are.
+
+    Raises:
+        UserError: If anything asked for is wrong, before the training starts.
+    """
+    method_class, workload_class = get_method(method_name), get_workload(workload_name)
+    method = method_class.from_values(parse_settings(pairs))
+    recipe = {} if epochs is None else {"epochs": epochs}
+    workload_class.Config.parse(recipe, f"workload {workload_name!r}")
+    uri = resolve_uri(tracking_uri)
+    folder = output or Path("results/train") / f"{workload_name}-{method_name}-seed-{seed}"
+    if output and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"{folder}: is taken; choose another --output")
+    workload = workload_class.from_values(recipe, pick_device(device))
+    result = _fit_with_bar(workload, method, seed)
+    record = make_record(
+        result,
+        sweep=f"train-{workload_name}",
+        workload=describe(workload),
+        method=method_name,
+        trial=folder.name,
+        phase="train",
+        seed=seed,
+        config=method.config.model_dump(),
+    )
+    save_record(record, folder)
+    print(_summary(record))
+    print(f"files: {folder}/result.json, {folder}/frontier.csv")
+    Tracker(uri, record.sweep).log(record)
+    print(f"run: {uri}; see it with: rewa ui --sweep {record.sweep}")
+
+
+def _fit_with_bar(workload: Any, method: Any, seed: int) -> TrainingResult:
+    """Train under a progress bar on stderr."""
+    with Progress(
+        TextColumn("epoch"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+        console=Console(stderr=True),
+    ) as bar:
+        task = bar.add_task("", total=workload.config.epochs)
+
+        def show(epoch: Epoch) -> None:
+            text = f"loss {epoch.train_loss:.4f}  val {workload.metric} {epoch.val_accuracy:.4f}"
+            bar.update(task, completed=epoch.epoch, description=text)
+
+        return fit(workload, method, seed, show)
+
+
+def _summary(record: Record) -> str:
+    """Say in one sentence what came out."""
+    if record.status == "diverged":
+        return f"diverged: {record.reason}"
+    accuracy = record.accuracy_at("test")
+    kept = ", ".join(f"{100 * accuracy[r]:.1f} % at {r:g}x" for r in HEADLINE_RATIOS if r in accuracy)
+    return f"test accuracy {100 * accuracy[1]:.1f} % unpruned, {kept} ({record.seconds:.1f} s)"
