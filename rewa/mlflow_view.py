@@ -158,7 +158,7 @@ def _description(experiment_id: str, sweep: str, methods: Sequence[str], phase: 
         "after pruning to a compression ratio (prunable weights over non-zero ones; the charts "
         f"call it Step), for the runs with `rewa.phase = {phase}`. A line is the mean of a "
         "method's runs and its band their range. Test accuracies are in the bar charts; the run "
-        "`summary` holds the report, the figure and the tables."
+        "with `rewa.phase = summary` holds the report, the figure and the tables."
     )
 
 
@@ -185,7 +185,7 @@ def _state(
     ]
     # The UI cuts the names at about 30 characters and ignores titles of single charts.
     sections = [
-        _section(frontier, "Step (x) = compression ratio", columns=1, height=520),
+        _section(frontier, "Step (x) = compression ratio", columns=1, height=400),
         _section(details, "Test accuracy at fixed ratios", columns=2, height=300),
     ]
     columns = ["tags.`rewa.method`", *(f"metrics.`{key}`" for key in ("score", *scores))]

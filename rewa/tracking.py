@@ -179,7 +179,7 @@ class Tracker:
         self.show_comparison(methods)
 
     def show_comparison(self, methods: list[str]) -> None:
-        """Make the experiment open on the methods' comparison; best effort, see ``mlflow_view``."""
+        """Give the experiment its views of the methods' comparison; best effort, see ``mlflow_view``."""
         try:
             mlflow_view.install_view(self.client, self.experiment_id, self.sweep, methods)
         except Exception as error:  # an undocumented format: never worth a sweep
@@ -204,9 +204,9 @@ def _metrics(record: Record) -> list[Any]:
         for p in record.frontier
         if p.split == "val" and p.criterion == "ratio" and math.isfinite(p.compression)
     ]
-    for step, point in enumerate(curve):
-        found.append(metric("frontier/compression", point.compression, step))
-        found.append(metric("frontier/accuracy", point.accuracy, step))
+    for point in curve:  # the target ratio is the step: the UI has a logarithmic axis for steps only
+        found.append(metric("frontier/compression", point.compression, int(point.value)))
+        found.append(metric("frontier/accuracy", point.accuracy, int(point.value)))
     found += [metric(name, value) for name, value in record.metrics.items()]
     found.append(metric("seconds", record.seconds))
     if record.score is not None:
@@ -357,10 +357,11 @@ def ui_address(tracking_uri: str | None, sweep: str | None) -> str:
     """
     uri, client = _open_existing(tracking_uri)
     name, experiment_id = _find_sweep(client, uri, sweep)
-    query = f"tags.`rewa.sweep` = '{name}'"
-    runs = _search(client, [experiment_id], query)
+    runs = list(_search(client, [experiment_id], f"tags.`rewa.sweep` = '{name}'"))
     methods = sorted({m for run in runs if (m := run.data.tags.get("rewa.method"))})
-    return mlflow_view.install_view(client, experiment_id, name, methods)
+    phases = {run.data.tags.get("rewa.phase") for run in runs}
+    phase = next((p for p in ("confirm", "search", "train") if p in phases), "confirm")
+    return mlflow_view.install_view(client, experiment_id, name, methods, phase=phase)
 
 
 def _open_existing(tracking_uri: str | None) -> tuple[str, MlflowClient]:

@@ -1,0 +1,53 @@
+# The README's commands. Everything goes into .venv here; nothing needs root.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PYTHONUNBUFFERED := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help install sweep report ui test slow-test lint format constraints clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# Installs the exact tested set, again only when pyproject.toml or constraints.txt changed.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "rewa needs Python 3.11 or newer; $(PYTHON) is older. Try: make PYTHON=python3.12"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	@echo 'installing into $(VENV): about three minutes, 6 GB'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+install: $(VENV)/.installed ## create .venv and install
+
+sweep: install ## run the default sweep (digits), or resume it, and write its report
+	$(BIN)/rewa sweep digits --resume
+	$(BIN)/python -m analysis.report --sweep digits --output results/digits
+
+report: install ## write the report of the default sweep again
+	$(BIN)/python -m analysis.report --sweep digits --output results/digits
+
+ui: install ## open the MLflow UI on the newest sweep
+	$(BIN)/rewa ui
+
+test: install ## run the fast test suite
+	$(BIN)/python -m pytest -m 'not slow'
+
+slow-test: install ## run the slow tests
+	$(BIN)/python -m pytest -m slow
+
+lint: install ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: install ## format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+constraints: install ## write what is installed here as the tested set
+	$(BIN)/pip freeze --exclude-editable --disable-pip-version-check | grep -v ' @ ' > constraints.txt
+
+clean: ## remove .venv and caches; results stay
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache build *.egg-info

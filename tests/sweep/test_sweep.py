@@ -1,0 +1,213 @@
+"""A real sweep with every method on real data, killed, resumed and reported."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import optuna
+import pandas as pd
+import pytest
+
+from rewa.methods import REGISTRY as METHODS
+from rewa.sparsity.frontier import RATIOS, THRESHOLDS
+from rewa.sweep.space import find_space
+from rewa.tracking import FRONTIER_COLUMNS, read_sweep
+
+TRIALS, SETTINGS, SEEDS = 3, 1, 2
+MEMBERS = {"trials": TRIALS, "confirm": {"settings": SETTINGS, "seeds": SEEDS}}
+
+
+@dataclass(frozen=True)
+class Run:
+    """The tiny sweep of this file: where it is, and what was there when it was killed."""
+
+    folder: Path
+    space: Path
+    uri: str
+    before: dict[str, tuple[int, str]]
+    resumed: subprocess.CompletedProcess[str]
+
+    def rewa(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*REWA, *words], cwd=self.folder.parent, capture_output=True, text=True, timeout=240
+        )
+
+    def sweep(self, *words: str) -> subprocess.CompletedProcess[str]:
+        fixed = ["--output", str(self.folder), "--tracking-uri", self.uri]
+        return self.rewa("sweep", str(self.space), *fixed, *words)
+
+
+REWA = [sys.executable, "-c", "from rewa.cli import main; main()"]
+
+
+def finished(folder: Path) -> dict[str, tuple[int, str]]:
+    """Every result on disk: its time stamp and its content."""
+    return {
+        str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.read_text())
+        for path in folder.glob("*/*/result.json")
+    }
+
+
+def tiny_space(path: Path) -> None:
+    """The default search space with a small budget."""
+    text = find_space("digits").read_text()
+    text = text.replace("epochs: 100", "epochs: 4").replace("trials: 32", f"trials: {TRIALS}")
+    text = text.replace("{settings: 3, seeds: 3}", f"{{settings: {SETTINGS}, seeds: {SEEDS}}}")
+    path.write_text(text)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, migrated_store: Path) -> Run:
+    """Start the sweep, kill -9 it as soon as four trials have finished, and resume it."""
+    home = tmp_path_factory.mktemp("sweep")
+    tiny_space(home / "tiny.yaml")
+    shutil.copy(migrated_store, home / "mlflow.db")
+    folder, uri = home / "out", f"sqlite:///{home}/mlflow.db"
+    words = ["sweep", str(home / "tiny.yaml"), "--output", str(folder), "--tracking-uri", uri]
+    driver = subprocess.Popen([*REWA, *words], cwd=home, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 200
+    while len(finished(folder)) < 4:
+        assert driver.poll() is None, f"the sweep ended early: {driver.communicate()[1]}"
+        assert time.monotonic() < deadline, "no four trials in 200 s"
+        time.sleep(0.02)
+    os.kill(driver.pid, signal.SIGKILL)
+    driver.wait()
+    before = finished(folder)
+    assert len(before) < TRIALS * len(METHODS), "killed too late to test anything"
+    resumed = subprocess.run(
+        [*REWA, *words, "--resume"], cwd=home, capture_output=True, text=True, timeout=280
+    )
+    return Run(folder, home / "tiny.yaml", uri, before, resumed)
+
+
+def test_it_resumes_to_completion(run: Run) -> None:
+    assert run.resumed.returncode == 0, run.resumed.stderr
+    assert "is complete" in run.resumed.stdout
+    assert "next: python -m analysis.report" in run.resumed.stdout
+    assert "trainings" in run.resumed.stderr  # progress was shown
+
+
+def test_what_had_finished_was_neither_repeated_nor_lost(run: Run) -> None:
+    after = finished(run.folder)
+    assert run.before.items() <= after.items()
+
+
+def test_every_method_got_the_same_number_of_trials(run: Run) -> None:
+    results = [json.loads(text) for _, text in finished(run.folder).values()]
+    searched = Counter(r["method"] for r in results if r["phase"] == "search")
+    assert searched == dict.fromkeys(METHODS, TRIALS)
+    assert {r["seed"] for r in results if r["phase"] == "search"} == {0}
+    confirmed = [r for r in results if r["phase"] == "confirm"]
+    assert {r["seed"] for r in confirmed} == {1, 2}
+    assert all(n <= SETTINGS * SEEDS for n in Counter(r["method"] for r in confirmed).values())
+    assert {"rewa", "sgd_l1", "spred", "magnitude"} <= {r["method"] for r in confirmed}
+    assert all(len(r["history"]) == 4 for r in results if r["status"] == "completed")
+
+
+def test_optuna_knows_each_finished_trial_once_and_has_no_zombies(run: Run) -> None:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = optuna.storages.RDBStorage(f"sqlite:///{run.folder}/optuna.db")
+    names = optuna.get_all_study_names(storage)
+    assert sorted(names) == sorted(f"digits/{method}" for method in METHODS)
+    for name in names:
+        trials = optuna.load_study(study_name=name, storage=storage).trials
+        states = Counter(trial.state.name for trial in trials)
+        assert states["COMPLETE"] == TRIALS
+        assert states["RUNNING"] == 0
+        first = [t for t in trials if t.number < 2]  # the known settings come first
+        assert all("fixed_params" in trial.system_attrs for trial in first)
+        for trial in trials:
+            if trial.state.name == "COMPLETE":
+                file = run.folder / "trials" / f"{name.split('/')[1]}-{trial.number:04d}/result.json"
+                assert json.loads(file.read_text())["score"] == trial.value
+
+
+def test_mlflow_has_each_training_once(run: Run) -> None:
+    tables = read_sweep(run.uri, "digits")
+    assert len(tables.runs) == len(finished(run.folder))
+    assert not tables.runs.duplicated(["trial", "phase", "seed"]).any()
+    assert tables.meta["trials_per_method"] == TRIALS
+
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=run.uri)
+    experiment = client.get_experiment_by_name("digits")
+    assert experiment is not None
+    states = Counter(r.info.status for r in client.search_runs([experiment.experiment_id]))
+    assert states == {"FINISHED": len(tables.runs) + 1}  # and the summary run
+
+
+def test_running_it_again_runs_nothing(run: Run) -> None:
+    before = finished(run.folder)
+    again = run.sweep("--resume")
+    assert again.returncode == 0, again.stderr
+    assert "already complete" in again.stdout
+    assert finished(run.folder) == before
+
+
+def test_a_running_or_changed_or_taken_sweep_is_refused(run: Run) -> None:
+    taken = run.sweep()
+    assert taken.returncode == 2
+    assert "add --resume" in taken.stderr
+    fewer = run.sweep("--resume", "--trials", "1")
+    assert fewer.returncode == 2
+    assert "can raise that, not lower it" in fewer.stderr
+    other_seed = run.sweep("--resume", "--seed", "7")
+    assert other_seed.returncode == 2
+    original = run.space.read_text()
+    try:
+        run.space.write_text(original.replace("reference: 0.8", "reference: 0.7"))
+        changed = run.sweep("--resume")
+    finally:
+        run.space.write_text(original)
+    assert changed.returncode == 2
+    assert "objective.reference: 0.8 -> 0.7" in changed.stderr
+
+    from rewa.sweep.folder import SweepFolder
+
+    holder = SweepFolder(run.folder)
+    holder.lock()
+    busy = run.sweep("--resume")
+    holder.unlock()
+    assert busy.returncode == 2
+    assert "another sweep is running" in busy.stderr
+
+
+def test_the_report_says_what_the_runs_say(run: Run) -> None:
+    command = [sys.executable, "-m", "analysis.report", "--tracking-uri", run.uri]
+    done = subprocess.run(
+        [*command, "--sweep", "digits", "--output", str(run.folder)],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    frontier = pd.read_csv(run.folder / "frontier.csv")
+    assert tuple(frontier.columns[: len(FRONTIER_COLUMNS)]) == FRONTIER_COLUMNS
+    assert {"lr", "K", "M", "epsilon", "weight_decay", "l1", "init"} <= set(frontier.columns)
+    assert frontier["accuracy"].between(0, 1).all()
+    per_run = frontier.groupby(["trial", "phase", "seed", "split"]).size()
+    assert (per_run == len(RATIOS) + len(THRESHOLDS)).all()
+    pareto = pd.read_csv(run.folder / "pareto.csv")
+    assert set(pareto["method"]) == set(METHODS)
+    assert pareto.groupby("method").size().eq(7).all()
+    assert (run.folder / "frontier.png").read_bytes().startswith(b"\x89PNG")
+    page = (run.folder / "report.html").read_text()
+    assert "http://" not in page.split("</head>")[0]
+    # one number, recomputed from the trial files
+    row = pareto.query("method == 'magnitude' and question == 'accuracy@10x'").iloc[0]
+    tests = []
+    for seed in (1, 2):
+        result = run.folder / "confirm" / f"{row.trial}-seed-{seed}" / "result.json"
+        tests.append(json.loads(result.read_text())["metrics"]["test_accuracy/at_10x"])
+    assert row.test_accuracy_mean == pytest.approx(sum(tests) / 2)

@@ -1,0 +1,157 @@
+"""What a user meets: exit status and one clear sentence for each mistake, files for each success."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from rewa.methods import REGISTRY as METHODS
+from rewa.workloads import REGISTRY as WORKLOADS
+
+Cli = Callable[..., tuple[int, str, str]]
+
+SPACE = """\
+name: tiny
+workload: {name: digits, epochs: 2}
+trials: 1
+methods:
+  sgd_l1:
+    sample:
+      lr: {log_uniform: [0.01, 0.5]}
+      l1: {log_uniform: [1.0e-4, 1.0e-2]}
+"""
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def write(text: str) -> str:
+    Path("space.yaml").write_text(text)
+    return "space.yaml"
+
+
+def test_list_names_everything_registered(cli: Cli) -> None:
+    status, out, _ = cli("list")
+    assert status == 0
+    for name in [*METHODS, *WORKLOADS, "digits"]:
+        assert f"  {name}" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["train", "digits", "rwa"], ["unknown method 'rwa'", "did you mean 'rewa'"]),
+        (["train", "digit", "rewa"], ["unknown workload 'digit'", "digits"]),
+        (["train", "digits", "rewa"], ["method 'rewa'", "missing key 'lr'"]),
+        (["train", "digits", "rewa", "--set", "lr"], ["--set 'lr'", "key=value"]),
+        (["train", "digits", "rewa", "--set", "lr=1", "--set", "lr=2"], ["given twice"]),
+        (["train", "digits", "rewa", "--set", "lr=-1"], ["lr = -1", "greater than 0"]),
+        (["train", "digits", "rewa", "--set", "lr=nan"], ["lr = nan", "finite"]),
+        (["train", "digits", "rewa", "--set", "lr=abc"], ["lr = 'abc'", "number"]),
+        (
+            ["train", "digits", "rewa", "--set", "lr=1", "--set", "weigth_decay=1"],
+            ["unknown key 'weigth_decay'", "did you mean 'weight_decay'"],
+        ),
+        (
+            ["train", "digits", "rewa", "--set", "lr=.1", "--set", "K=3", "--set", "M=2.5"],
+            ["M = 2.5", "K - 1 = 2"],
+        ),
+        (["train", "digits", "rewa", "--set", "lr=.1", "--epochs", "0"], ["epochs = 0"]),
+        (["train", "digits", "rewa", "--set", "lr=.1", "--device", "tpu"], ["'tpu'", "cuda"]),
+        (
+            ["train", "digits", "rewa", "--set", "lr=.1", "--tracking-uri", "file:///x"],
+            ["file:///x", "sqlite"],
+        ),
+        (["sweep", "digts"], ["'digts'", "did you mean 'digits'"]),
+        (["sweep", "missing.yaml"], ["missing.yaml", "no such file"]),
+        (["ui"], ["no MLflow store", "mlflow.db"]),
+    ],
+)
+def test_bad_input_is_told_in_one_sentence(cli: Cli, words: list[str], expected: list[str]) -> None:
+    status, out, err = cli(*words)
+    assert status == 2
+    assert out == ""
+    assert err.startswith("rewa: error: ")
+    assert err.count("\n") == 1
+    for part in expected:
+        assert part in err
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("sgd_l1:", "sgd_l2:", ["line 5", "unknown method 'sgd_l2'", "'sgd_l1'"]),
+        ("l1: {log", "L1: {log", ["line 8", "no setting 'L1'"]),
+        ("trials: 1", "trails: 1", ["line 3", "unknown key 'trails'", "'trials'"]),
+        ("trials: 1", "trials: 0", ["line 3", "trials = 0"]),
+        ("[0.01, 0.5]", "[0.5, 0.01]", ["line 7", "rise"]),
+        ("digits, epochs: 2", "digits, epoch: 2", ["workload 'digits'", "'epoch'", "'epochs'"]),
+        ("name: digits", "name: digitz", ["unknown workload 'digitz'"]),
+        ("trials: 1", "trials: 1\nresources: {cpu: 999}", ["resources.cpu = 999", "cores"]),
+    ],
+)
+def test_a_wrong_search_space_is_told_with_its_place(
+    cli: Cli, old: str, new: str, expected: list[str]
+) -> None:
+    assert old in SPACE
+    status, _, err = cli("sweep", write(SPACE.replace(old, new)))
+    assert status == 2
+    assert err.count("\n") == 1
+    for part in expected:
+        assert part in err
+    assert not Path("results").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_gpu_asked_for_where_there_is_none(cli: Cli) -> None:
+    status, _, err = cli("sweep", write(SPACE + "resources: {gpu: 1}\n"))
+    assert status == 2
+    assert "resources.gpu = 1" in err
+    status, _, err = cli("train", "digits", "rewa", "--set", "lr=.1", "--device", "cuda")
+    assert status == 2
+    assert "no GPU" in err
+
+
+def test_a_taken_output_directory_is_refused_untouched(cli: Cli) -> None:
+    Path("mine").mkdir()
+    Path("mine/thesis.txt").write_text("years of work")
+    status, _, err = cli("sweep", write(SPACE), "--output", "mine")
+    assert status == 2
+    assert "mine: is taken" in err
+    status, _, err = cli("train", "digits", "rewa", "--set", "lr=.1", "--output", "mine")
+    assert status == 2
+    assert [p.name for p in Path("mine").iterdir()] == ["thesis.txt"]
+
+
+def test_train_writes_result_and_frontier(cli: Cli, tracking_uri: str) -> None:
+    words = ["--set", "lr=0.1", "--epochs", "3", "--seed", "5", "--output", "out"]
+    status, out, err = cli(
+        "train", "digits", "magnitude", *words, "--tracking-uri", tracking_uri, "--device", "cpu"
+    )
+    assert status == 0, err
+    assert "test accuracy" in out
+    result = json.loads(Path("out/result.json").read_text())
+    assert result["seed"] == 5
+    assert result["config"] == {"lr": 0.1, "momentum": 0.9, "weight_decay": 1e-4}
+    assert result["versions"]["torch"] == torch.__version__.split("+")[0]
+    assert len(result["history"]) == 3
+    assert result["commit"]
+    with Path("out/frontier.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 2 * (14 + 19)
+    dense = next(r for r in rows if (r["split"], r["criterion"], r["value"]) == ("test", "ratio", "1.0"))
+    assert float(dense["accuracy"]) == result["metrics"]["test_accuracy/unpruned"] > 0.8
+
+    from rewa.tracking import read_sweep
+
+    tables = read_sweep(tracking_uri, None)
+    assert tables.name == "train-digits"
+    assert tables.runs["phase"].tolist() == ["train"]
+    assert len(tables.frontier) == len(rows)

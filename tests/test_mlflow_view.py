@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import base64
+import json
+import re
+import zlib
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from rewa import mlflow_view
+from rewa.mlflow_view import install_view, method_colour, run_tags, view_url
+
+METHODS = ["rewa", "spred", "sgd_l1", "magnitude", "random"]
+PREFIX = "mlflow.sharedViewState."
+
+
+class FakeClient:
+    """Experiment tags in a dictionary."""
+
+    def __init__(self, **tags: str) -> None:
+        self.tags: dict[str, str] = {key.replace("__", "."): value for key, value in tags.items()}
+        self.ids: set[str] = set()
+
+    def get_experiment(self, experiment_id: str) -> SimpleNamespace:
+        self.ids.add(experiment_id)
+        return SimpleNamespace(tags=dict(self.tags))
+
+    def set_experiment_tag(self, experiment_id: str, key: str, value: Any) -> None:
+        self.ids.add(experiment_id)
+        self.tags[key] = value
+
+
+def read_view(tags: dict[str, str], key: str) -> dict[str, Any]:
+    """Read a view the way the UI does."""
+    envelope = json.loads(tags[PREFIX + key])
+    assert isinstance(envelope["name"], str)
+    assert isinstance(envelope["createdAt"], int)
+    marker, packed = envelope["state"].split(";", 1)
+    assert marker == "deflate"
+    return json.loads(zlib.decompress(base64.b64decode(packed, validate=True)))
+
+
+@pytest.fixture
+def client() -> FakeClient:
+    client = FakeClient()
+    install_view(client, "7", "digits", METHODS)
+    return client
+
+
+@pytest.mark.parametrize("key", [mlflow_view.METHODS_VIEW, mlflow_view.RUNS_VIEW])
+def test_first_chart_is_accuracy_over_log_compression(client: FakeClient, key: str) -> None:
+    state = read_view(client.tags, key)
+    first = state["compareRunCharts"][0]
+    assert first["type"] == "LINE"
+    assert first["selectedMetricKeys"] == ["frontier/accuracy"]
+    # The UI has a logarithmic axis only for the step, and only off the page-wide setting.
+    assert (first["xAxisKey"], first["xAxisScaleType"]) == ("step", "log")
+    assert first["useGlobalXaxisKey"] is False
+    assert first["metricSectionId"] == state["compareRunSections"][0]["uuid"]
+    assert state["isAccordionReordered"] is True
+
+
+def test_all_confirm_runs_are_drawn(client: FakeClient) -> None:
+    state = read_view(client.tags, mlflow_view.RUNS_VIEW)
+    assert state["searchFilter"] == "tags.`rewa.phase` = 'confirm'"
+    assert state["runsHiddenMode"] == "SHOW_ALL"
+    assert state["groupBy"] is None
+
+
+def test_methods_view_averages_by_method_and_folds_the_groups(client: FakeClient) -> None:
+    state = read_view(client.tags, mlflow_view.METHODS_VIEW)
+    assert state["groupBy"]["aggregateFunction"] == "average"
+    assert state["groupBy"]["groupByKeys"] == [{"mode": "tag", "groupByData": "rewa.method"}]
+    assert state["groupsExpanded"] == {f"tag.rewa.method.{name}": False for name in METHODS}
+
+
+def test_charts_have_unique_ids_and_existing_sections(client: FakeClient) -> None:
+    state = read_view(client.tags, mlflow_view.METHODS_VIEW)
+    ids = [chart["uuid"] for chart in state["compareRunCharts"]]
+    assert len(set(ids)) == len(ids)
+    sections = {section["uuid"] for section in state["compareRunSections"]}
+    assert {chart["metricSectionId"] for chart in state["compareRunCharts"]} == sections
+
+
+def test_ratios_select_the_bars_and_the_scatter() -> None:
+    client = FakeClient()
+    install_view(client, "7", "digits", METHODS, ratios=(5, 20, 80))
+    charts = read_view(client.tags, mlflow_view.METHODS_VIEW)["compareRunCharts"]
+    bars = [chart["metricKey"] for chart in charts if chart["type"] == "BAR"]
+    assert bars == ["test_accuracy/at_5x", "test_accuracy/at_20x", "test_accuracy/at_80x"]
+    (scatter,) = [chart for chart in charts if chart["type"] == "SCATTER"]
+    assert scatter["xaxis"] == {"key": "score", "type": "METRIC"}
+    assert scatter["yaxis"] == {"key": "test_accuracy/at_20x", "type": "METRIC"}
+
+
+def test_no_ratios_leave_the_frontier_alone() -> None:
+    client = FakeClient()
+    install_view(client, "7", "digits", METHODS, ratios=())
+    charts = read_view(client.tags, mlflow_view.METHODS_VIEW)["compareRunCharts"]
+    assert [chart["type"] for chart in charts] == ["LINE"]
+
+
+def test_phase_selects_the_runs() -> None:
+    client = FakeClient()
+    install_view(client, "7", "digits", METHODS, phase="train")
+    state = read_view(client.tags, mlflow_view.METHODS_VIEW)
+    assert state["searchFilter"] == "tags.`rewa.phase` = 'train'"
+
+
+def test_url_and_description_lead_to_the_view(client: FakeClient) -> None:
+    url = install_view(client, "7", "digits", METHODS)
+    assert url == view_url("7", mlflow_view.METHODS_VIEW)
+    assert url.startswith("/#/experiments/7/runs?")
+    assert "compareRunsMode=CHART" in url
+    assert "workflowType=machine_learning" in url
+    first_line, *rest = client.tags["mlflow.note.content"].splitlines()
+    linked = re.findall(r"\(#/[^)]*viewStateShareKey=([\w-]+)\)", first_line)
+    assert [PREFIX + key in client.tags for key in linked] == [True, True]
+    assert all(name in "".join(rest) for name in ["digits", *METHODS])
+    assert client.ids == {"7"}
+
+
+def test_calling_twice_changes_nothing(client: FakeClient) -> None:
+    before = dict(client.tags)
+    install_view(client, "7", "digits", METHODS)
+    assert client.tags == before
+
+
+def test_calling_again_updates_views_and_own_description(client: FakeClient) -> None:
+    before = dict(client.tags)
+    install_view(client, "7", "digits", [*METHODS, "newcomer"])
+    assert client.tags.keys() == before.keys()
+    assert "newcomer" in client.tags["mlflow.note.content"]
+
+
+def test_description_of_the_user_is_kept() -> None:
+    client = FakeClient(mlflow__note__content="my notes")
+    install_view(client, "7", "digits", METHODS)
+    assert client.tags["mlflow.note.content"] == "my notes"
+
+
+def test_tags_fit_the_store_with_many_methods() -> None:
+    client = FakeClient()
+    install_view(client, "7", "digits", [f"method_{i}" for i in range(40)], ratios=range(1, 15))
+    assert max(map(len, client.tags.values())) <= mlflow_view.MAX_TAG_LENGTH
+
+
+def test_view_that_does_not_fit_is_refused_before_writing() -> None:
+    client = FakeClient()
+    with pytest.raises(ValueError, match="over the limit"):
+        install_view(client, "7", "digits", [f"{i:x}" * 9 for i in range(900)])
+    assert client.tags == {}
+
+
+def test_colours_are_stable_and_distinct() -> None:
+    assert method_colour("rewa") == "#D55E00"
+    assert len({method_colour(name) for name in METHODS}) == len(METHODS)
+    unknown = method_colour("newcomer")
+    assert unknown == "#999933"  # the same in every process
+    assert unknown not in {method_colour(name) for name in METHODS}
+    assert run_tags("newcomer") == {"mlflow.runColor": unknown}
+    assert all(re.fullmatch("#[0-9A-F]{6}", method_colour(f"m{i}")) for i in range(50))
+
+
+@pytest.mark.slow
+def test_real_store_keeps_the_views(tmp_path: Path) -> None:
+    tracking = pytest.importorskip("mlflow.tracking")
+    client = tracking.MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    experiment = client.create_experiment("digits", artifact_location=str(tmp_path / "artifacts"))
+    run = client.create_run(experiment, tags={"rewa.phase": "confirm", **run_tags("rewa")})
+    for _ in range(2):
+        url = install_view(client, experiment, "digits", METHODS)
+    assert f"/experiments/{experiment}/" in url
+    tags = client.get_experiment(experiment).tags
+    assert sum(key.startswith(PREFIX) for key in tags) == 2
+    state = read_view(tags, mlflow_view.METHODS_VIEW)
+    # The filter of the view is one that the store accepts.
+    found = client.search_runs([experiment], filter_string=state["searchFilter"])
+    assert [r.info.run_id for r in found] == [run.info.run_id]
+    assert found[0].data.tags["mlflow.runColor"] == method_colour("rewa")

@@ -1,0 +1,152 @@
+"""MLflow: nothing written twice, nothing half-written counted, tables as they were recorded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from rewa.errors import UserError
+from rewa.record import Record
+from rewa.sparsity.frontier import OperatingPoint
+from rewa.tracking import Tracker, log_report, read_sweep, resolve_uri, ui_address
+from rewa.training import Epoch
+
+
+def record(trial: str = "rewa-0000", phase: str = "search", seed: int = 0, **other: object) -> Record:
+    points = [
+        OperatingPoint(split, criterion, value, compression, compression / 2, accuracy)
+        for split in ("val", "test")
+        for criterion, value, compression, accuracy in [
+            ("ratio", 1.0, 1.0, 0.97),
+            ("ratio", 100.0, 101.5, 0.9),
+            ("threshold", 0.5, float("inf"), 0.1),
+        ]
+    ]
+    values = {
+        "sweep": "s",
+        "workload": {"name": "digits", "epochs": 2},
+        "method": trial.split("-")[0],
+        "trial": trial,
+        "phase": phase,
+        "seed": seed,
+        "config": {"lr": 0.1, "K": 9.0},
+        "status": "completed",
+        "score": 0.5,
+        "seconds": 1.5,
+        "metrics": {"test_accuracy/at_100x": 0.9},
+        "history": [Epoch(1, 2.0, 0.5, 0.1), Epoch(2, 1.0, 0.9, 0.05)],
+        "frontier": points,
+        "versions": {"torch": "x"},
+        "commit": "abc",
+        "hardware": "none",
+        **other,
+    }
+    return Record.model_validate(values)
+
+
+def test_a_record_survives_json_with_its_infinity() -> None:
+    original = record()
+    text = original.model_dump_json()
+    assert Record.model_validate_json(text) == original
+    assert "NaN" not in text
+    assert '"Infinity"' in text  # a string: bare Infinity is not JSON
+
+
+def test_tables_hold_what_was_logged(tracking_uri: str) -> None:
+    tracker = Tracker(tracking_uri, "s")
+    confirmed = record(phase="confirm", seed=3)
+    diverged = record(
+        "spred-0001", status="diverged", reason="nan", frontier=[], history=[], metrics={}, score=0.0
+    )
+    for one in (record(), confirmed, diverged):
+        assert tracker.log(one)
+    tracker.log_summary({"trials_per_method": 1}, ["rewa", "spred"])
+    tables = read_sweep(tracking_uri, "s")
+    assert tables.meta == {"trials_per_method": 1}
+    assert tables.config_columns == ["lr", "K"]
+    assert len(tables.runs) == 3
+    assert set(tables.runs["status"]) == {"completed", "diverged"}
+    assert len(tables.frontier) == 2 * len(record().frontier)
+    row = tables.frontier.query("phase == 'confirm' and split == 'test' and value == 100").iloc[0]
+    assert (row.compression, row.compression_total, row.accuracy) == (101.5, 50.75, 0.9)
+    assert tables.frontier.query("criterion == 'threshold'")["compression"].tolist() == [
+        float("inf")
+    ] * 4
+
+
+def test_the_ui_gets_the_frontier_as_two_metrics_at_the_same_steps(tracking_uri: str) -> None:
+    tracker = Tracker(tracking_uri, "s")
+    tracker.log(record())
+    client = MlflowClient(tracking_uri=tracking_uri)
+    (run,) = client.search_runs([tracker.experiment_id])
+    compression = client.get_metric_history(run.info.run_id, "frontier/compression")
+    accuracy = client.get_metric_history(run.info.run_id, "frontier/accuracy")
+    assert {m.step: m.value for m in compression} == {1: 1.0, 100: 101.5}
+    assert {m.step: m.value for m in accuracy} == {1: 0.97, 100: 0.9}
+    for tag, value in {"sweep": "s", "method": "rewa", "trial": "rewa-0000", "phase": "search"}.items():
+        assert run.data.tags[f"rewa.{tag}"] == value
+    assert run.data.tags["rewa.seed"] == "0"
+
+
+def test_logging_twice_writes_once_also_in_a_new_process(tracking_uri: str) -> None:
+    assert Tracker(tracking_uri, "s").log(record())
+    again = Tracker(tracking_uri, "s")  # as after a crash: nothing is remembered but the store
+    assert not again.log(record())
+    assert again.log(record(phase="confirm", seed=1))
+    assert len(read_sweep(tracking_uri, "s").runs) == 2
+
+
+def test_a_half_written_run_is_replaced(tracking_uri: str) -> None:
+    tracker = Tracker(tracking_uri, "s")
+    tags = {"rewa.sweep": "s", "rewa.trial": "rewa-0000", "rewa.phase": "search", "rewa.seed": "0"}
+    tracker.client.create_run(tracker.experiment_id, tags=tags)  # killed before anything else
+    assert Tracker(tracking_uri, "s").log(record())
+    runs = tracker.client.search_runs([tracker.experiment_id])
+    assert [run.info.status for run in runs] == ["FINISHED"]
+
+
+def test_the_report_goes_to_the_one_summary_run(tracking_uri: str, tmp_path: Path) -> None:
+    tracker = Tracker(tracking_uri, "s")
+    tracker.log(record())
+    tracker.log_summary({}, ["rewa"])
+    page = tmp_path / "report.html"
+    page.write_text("<p>hello</p>")
+    for _ in range(2):
+        log_report(tracking_uri, "s", [page])
+    query = "tags.`rewa.phase` = 'summary'"
+    (summary,) = tracker.client.search_runs([tracker.experiment_id], query)
+    names = {item.path for item in tracker.client.list_artifacts(summary.info.run_id)}
+    assert names == {"report.html", "sweep.json"}
+
+
+def test_the_ui_address_opens_the_view_of_the_newest_sweep(tracking_uri: str) -> None:
+    Tracker(tracking_uri, "s").log(record())
+    newest = Tracker(tracking_uri, "t")
+    newest.log(record(sweep="t"))
+    assert f"/experiments/{newest.experiment_id}/" in ui_address(tracking_uri, None)
+
+
+def test_wrong_stores_and_sweeps_are_told(tracking_uri: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds no sweep yet"):
+        read_sweep(tracking_uri, None)
+    Tracker(tracking_uri, "s").log(record())
+    with pytest.raises(UserError, match=r"no sweep 'x' in .* \(there are: s\)"):
+        read_sweep(tracking_uri, "x")
+    with pytest.raises(UserError, match="no MLflow store at"):
+        read_sweep(f"sqlite:///{tmp_path}/none.db", None)
+    broken = tmp_path / "broken.db"
+    broken.write_text("this is not a database")
+    with pytest.raises(UserError, match="cannot be opened"):
+        read_sweep(f"sqlite:///{broken}", None)
+
+
+def test_the_uri_comes_from_the_option_then_the_environment_then_results(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert resolve_uri(None) == f"sqlite:///{tmp_path}/results/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://localhost:5000")
+    assert resolve_uri(None) == "http://localhost:5000"
+    assert resolve_uri("sqlite:///own.db") == f"sqlite:///{tmp_path}/own.db"
