@@ -47,7 +47,7 @@ format: install ## format the code
 	$(BIN)/ruff format .
 
 constraints: install ## write what is installed here as the tested set
-	$(BIN)/pip freeze --exclude-editable --disable-pip-version-check | grep -v ' @ ' > constraints.txt
+	$(BIN)/pip freeze --exclude-editable --disable-pip-version-check > constraints.txt
 
 clean: ## remove .venv and caches; results stay
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache build *.egg-info

@@ -35,9 +35,7 @@ class Settings(BaseModel):
             raise UserError(f"{where}: {sentence_for(cls, error)[1]}") from None
 
 
-def sentence_for(
-    settings: type[BaseModel], error: ValidationError
-) -> tuple[tuple[str | int, ...], str]:
+def sentence_for(settings: type[BaseModel], error: ValidationError) -> tuple[tuple[str | int, ...], str]:
     """Say what is wrong with the first bad key, preferring unknown keys (likely misspelt).
 
     Returns:
@@ -52,7 +50,9 @@ def sentence_for(
     match detail["type"]:
         case "extra_forbidden":
             known = _fields_at(settings, location[:-1])
-            return location, f"unknown key {key!r}" + (did_you_mean(str(location[-1]), known) if known else "")
+            return location, f"unknown key {key!r}" + (
+                did_you_mean(str(location[-1]), known) if known else ""
+            )
         case "missing":
             return location, f"missing key {key!r}"
         case "value_error" | "assertion_error":
@@ -64,10 +64,11 @@ def sentence_for(
 
 def _fields_at(settings: type[BaseModel], path: tuple[str | int, ...]) -> list[str]:
     """Return the keys that a nested model accepts; empty where the path leads through free keys."""
-    model: Any = settings
+    model: type[BaseModel] = settings
     for part in path:
-        field = model.model_fields.get(part) if isinstance(model, type) else None
-        model = field.annotation if field else None
-        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        field = model.model_fields.get(str(part))
+        inner = field.annotation if field else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
             return []
+        model = inner
     return [field.alias or name for name, field in model.model_fields.items()]

@@ -166,14 +166,10 @@ def _envelope(name: str, order: int, state: Mapping[str, Any]) -> str:
     """Wrap a view's state as the UI stores it: named, deflated and base64-coded."""
     packed = base64.b64encode(zlib.compress(json.dumps(state).encode(), 9)).decode()
     # The dates only order the UI's list of views, newest first.
-    return json.dumps(
-        {"name": name, "createdAt": order, "updatedAt": order, "state": "deflate;" + packed}
-    )
+    return json.dumps({"name": name, "createdAt": order, "updatedAt": order, "state": "deflate;" + packed})
 
 
-def _state(
-    methods: Sequence[str], ratios: Sequence[int], phase: str, *, grouped: bool
-) -> dict[str, Any]:
+def _state(methods: Sequence[str], ratios: Sequence[int], phase: str, *, grouped: bool) -> dict[str, Any]:
     """State of the runs page: filter, columns, grouping and charts."""
     scores = [f"test_accuracy/at_{ratio}x" for ratio in ratios]
     middle = scores[len(scores) // 2 : len(scores) // 2 + 1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -121,13 +122,8 @@ def _headline(result: TrainingResult) -> dict[str, float]:
 def save_record(record: Record, folder: Path) -> None:
     """Write ``frontier.csv`` and then ``result.json``, each atomically; the latter marks it finished."""
     folder.mkdir(parents=True, exist_ok=True)
-    rows = [
-        ["split", "criterion", "value", "compression", "compression_total", "accuracy"],
-        *(
-            [p.split, p.criterion, p.value, p.compression, p.compression_total, p.accuracy]
-            for p in record.frontier
-        ),
-    ]
+    columns = [field.name for field in fields(OperatingPoint)]
+    rows = [columns, *([getattr(point, name) for name in columns] for point in record.frontier)]
     partial = folder / f".{FRONTIER_FILE}.partial"
     with partial.open("w", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows(rows)

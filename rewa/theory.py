@@ -16,9 +16,7 @@ def M_for_p(K: float, p: float) -> float:  # noqa: N802
     return 1 + K * (1 - p)
 
 
-def decay_budget(
-    K: float, weight_decay: float, lr: float, momentum: float, schedule_sum: float
-) -> float:
+def decay_budget(K: float, weight_decay: float, lr: float, momentum: float, schedule_sum: float) -> float:
     """Return D: a weight without gradient signal shrinks by exp(-D) over the whole training.
 
     From Eq. 3 with g = 0, y decays by the product of (1 - gamma_t * lambda / (1 - momentum)), and
@@ -47,9 +45,9 @@ def effective_step(K: float, M: float, lr: float, momentum: float, weight_scale:
 
     From Eq. 3, dx = K |y|^(K-1) dy = K * gamma * s^((M + K - 1) / K) * g at |x| = s.
     """
-    return K * lr * weight_scale ** ((M + K - 1) / K) / (1 - momentum)
+    return K * lr * float(weight_scale ** ((M + K - 1) / K)) / (1 - momentum)
 
 
 def lr_for_step(K: float, M: float, step: float, momentum: float, weight_scale: float) -> float:
     """Return the lr that gives an effective step: the inverse of :func:`effective_step`."""
-    return step * (1 - momentum) / (K * weight_scale ** ((M + K - 1) / K))
+    return step * (1 - momentum) / (K * float(weight_scale ** ((M + K - 1) / K)))

@@ -218,7 +218,7 @@ def _params(record: Record) -> list[Any]:
     """Return a record's config and recipe as MLflow parameters."""
     from mlflow.entities import Param
 
-    values = {
+    values: dict[str, Any] = {
         "method": record.method,
         "workload": record.workload["name"],
         "seed": record.seed,
@@ -303,6 +303,7 @@ def read_sweep(tracking_uri: str | None, sweep: str | None) -> SweepRecord:
     runs: list[dict[str, Any]] = []
     points: list[dict[str, Any]] = []
     configs: dict[str, None] = {}
+    workload: dict[str, Any] = {}
     for run in _search(client, [experiment_id], f"tags.`rewa.sweep` = '{name}'"):
         if run.data.tags.get("rewa.phase") == "summary":
             text = _read_artifact(client, run, META_ARTIFACT)
@@ -313,9 +314,9 @@ def read_sweep(tracking_uri: str | None, sweep: str | None) -> SweepRecord:
             continue
         record = Record.model_validate_json(text)
         configs |= dict.fromkeys(record.config)
-        identity = {
-            key: getattr(record, key) for key in ("method", "trial", "seed", "phase")
-        } | {"sweep": name}
+        workload = record.workload
+        identity = {key: getattr(record, key) for key in ("method", "trial", "seed", "phase")}
+        identity["sweep"] = name
         outcome = {key: getattr(record, key) for key in ("status", "reason", "score", "seconds")}
         runs.append({**identity, **outcome, "run_id": run.info.run_id, **record.config})
         points += [{**identity, **vars(point), **record.config} for point in record.frontier]
@@ -323,6 +324,7 @@ def read_sweep(tracking_uri: str | None, sweep: str | None) -> SweepRecord:
         raise UserError(f"sweep {name!r} in {uri} has no finished run yet")
     known = [column for column in CONFIG_ORDER if column in configs]
     columns = known + [column for column in configs if column not in known]
+    meta.setdefault("workload", workload)
     table = pd.DataFrame(runs, columns=[*RUN_COLUMNS, *columns])
     frontier = pd.DataFrame(points, columns=[*FRONTIER_COLUMNS, *columns])
     order = ["phase", "method", "trial", "seed"]

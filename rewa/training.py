@@ -121,7 +121,7 @@ def fit(
         return TrainingResult(status, reason, points, history, elapsed, trained)
 
     for number in range(1, epochs + 1):
-        lr = scheduler.get_last_lr()[0]
+        lr = float(scheduler.get_last_lr()[0])
         model.train()
         summed = torch.zeros((), device=workload.device)
         batches = 0

@@ -58,7 +58,13 @@ def test_tables_hold_what_was_logged(tracking_uri: str) -> None:
     tracker = Tracker(tracking_uri, "s")
     confirmed = record(phase="confirm", seed=3)
     diverged = record(
-        "spred-0001", status="diverged", reason="nan", frontier=[], history=[], metrics={}, score=0.0
+        "spred-0001",
+        status="diverged",
+        reason="nan",
+        frontier=[],
+        history=[],
+        metrics={},
+        score=0.0,
     )
     for one in (record(), confirmed, diverged):
         assert tracker.log(one)
@@ -71,9 +77,7 @@ def test_tables_hold_what_was_logged(tracking_uri: str) -> None:
     assert len(tables.frontier) == 2 * len(record().frontier)
     row = tables.frontier.query("phase == 'confirm' and split == 'test' and value == 100").iloc[0]
     assert (row.compression, row.compression_total, row.accuracy) == (101.5, 50.75, 0.9)
-    assert tables.frontier.query("criterion == 'threshold'")["compression"].tolist() == [
-        float("inf")
-    ] * 4
+    assert tables.frontier.query("criterion == 'threshold'")["compression"].tolist() == [float("inf")] * 4
 
 
 def test_the_ui_gets_the_frontier_as_two_metrics_at_the_same_steps(tracking_uri: str) -> None:
@@ -85,7 +89,12 @@ def test_the_ui_gets_the_frontier_as_two_metrics_at_the_same_steps(tracking_uri:
     accuracy = client.get_metric_history(run.info.run_id, "frontier/accuracy")
     assert {m.step: m.value for m in compression} == {1: 1.0, 100: 101.5}
     assert {m.step: m.value for m in accuracy} == {1: 0.97, 100: 0.9}
-    for tag, value in {"sweep": "s", "method": "rewa", "trial": "rewa-0000", "phase": "search"}.items():
+    for tag, value in {
+        "sweep": "s",
+        "method": "rewa",
+        "trial": "rewa-0000",
+        "phase": "search",
+    }.items():
         assert run.data.tags[f"rewa.{tag}"] == value
     assert run.data.tags["rewa.seed"] == "0"
 

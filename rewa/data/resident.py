@@ -24,10 +24,8 @@ class ResidentSplit:
     def __len__(self) -> int:
         return len(self.targets)
 
-    def batches(
-        self, batch_size: int, generator: torch.Generator
-    ) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(self, batch_size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield shuffled batches; the order depends on the generator only, the last may be smaller."""
         order = torch.randperm(len(self), generator=generator).to(self.targets.device)
-        for index in order.split(batch_size):
+        for index in torch.split(order, batch_size):
             yield self.inputs[index], self.targets[index]

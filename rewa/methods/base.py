@@ -51,7 +51,7 @@ class Method(ABC):
     def prepare(self, model: nn.Module) -> Optimizer:
         """Make the model trainable by this method, in place, and return its optimizer."""
 
-    def materialise(self, model: nn.Module) -> None:
+    def materialise(self, model: nn.Module) -> None:  # noqa: B027 - most methods have nothing to undo
         """Turn the model's weights into plain parameters, in place; undoes what ``prepare`` did."""
 
     def scores(self, weights: Mapping[str, Tensor], seed: int) -> dict[str, Tensor]:

@@ -7,8 +7,8 @@ from rewa.optim.rewa import ReWA
 
 __all__ = [
     "L1SGD",
-    "ReWA",
     "X_FLOOR",
+    "ReWA",
     "param_groups",
     "prunable_modules",
     "prunable_weights",

@@ -20,7 +20,8 @@ def prunable_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 def prunable_weights(model: nn.Module) -> dict[str, nn.Parameter]:
     """Return the weights that sparsity is counted over: convolution and linear weights, no biases.
 
-    This is the denominator of every ``compression`` in this project. A weight shared by two layers counts once.
+    This is the denominator of every ``compression`` in this project. A weight that two layers share counts
+    once.
 
     Args:
         model: A model without parametrizations on its weights.
@@ -34,16 +35,16 @@ def prunable_weights(model: nn.Module) -> dict[str, nn.Parameter]:
     found: dict[int, tuple[str, nn.Parameter]] = {}
     for name, module in prunable_modules(model):
         if is_parametrized(module, "weight"):
-            raise ValueError(f"layer {name!r} is parametrized; remove its parametrization before counting weights.")
+            raise ValueError(
+                f"layer {name!r} is parametrized; remove its parametrization before counting weights."
+            )
         weight = module.weight
         assert isinstance(weight, nn.Parameter)
         found.setdefault(id(weight), (f"{name}.weight" if name else "weight", weight))
     return dict(found.values())
 
 
-def param_groups(
-    model: nn.Module, *, plain_weight_decay: float = 0.0, **plain: Any
-) -> list[dict[str, Any]]:
+def param_groups(model: nn.Module, *, plain_weight_decay: float = 0.0, **plain: Any) -> list[dict[str, Any]]:
     """Split a model's parameters for :class:`rewa.ReWA`.
 
     Convolution and linear weights take the optimizer's own K, M, epsilon and weight_decay. Everything else

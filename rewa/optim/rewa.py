@@ -132,7 +132,7 @@ class ReWA(Optimizer):
         state = self.state[p]
         if "latent" not in state:
             state["latent"] = signed_root(p.detach().to(master), K)
-        elif self._written.get(p) != (p._version, p.data_ptr(), K):
+        elif p not in self._written or self._written[p] != (p._version, p.data_ptr(), K):
             self._resync(p, K)
         latent: Tensor = state["latent"]
         return latent
@@ -204,13 +204,13 @@ def _foreach_update(
     brackets = grads
     if M > 0:
         shrunk = [hardshrink(y, X_FLOOR ** (1.0 / M)) for y in latents]
-        brackets = torch._foreach_mul(_foreach_abs_power(shrunk, M), brackets)
+        brackets = list(torch._foreach_mul(_foreach_abs_power(shrunk, M), brackets))
     if epsilon > 0:
         ratio = _foreach_abs_power(latents, K - 1)
         torch._foreach_div_(ratio, torch._foreach_add(ratio, epsilon))
-        brackets = torch._foreach_mul(ratio, brackets)
+        brackets = list(torch._foreach_mul(ratio, brackets))
     if group["weight_decay"] != 0:
-        brackets = torch._foreach_add(brackets, latents, alpha=group["weight_decay"])
+        brackets = list(torch._foreach_add(brackets, latents, alpha=group["weight_decay"]))
     if group["momentum"] != 0:
         momenta = [b for b in buffers if b is not None]
         torch._foreach_mul_(momenta, group["momentum"])

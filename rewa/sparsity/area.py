@@ -8,9 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 
-def frontier_area(
-    accuracy_at: Mapping[float, float], max_compression: float, reference: float
-) -> float:
+def frontier_area(accuracy_at: Mapping[float, float], max_compression: float, reference: float) -> float:
     """Return the normalised area under a frontier, above a reference accuracy.
 
     The curve is piecewise linear in log10(compression) from 1 to ``max_compression``, clipped from

@@ -81,9 +81,7 @@ def measure_frontier(
     if any(ratio < 1 for ratio in ratios):
         raise ValueError(f"target ratios must be >= 1, got {min(ratios)}.")
     original = torch.cat([w.detach().flatten() for w in weights.values()])
-    order = torch.cat([scores[name].flatten() for name in weights]).argsort(
-        descending=True, stable=True
-    )
+    order = torch.cat([scores[name].flatten() for name in weights]).argsort(descending=True, stable=True)
     magnitude = original.abs()
     total = sum(p.numel() for p in model.parameters())
     others = total - original.numel()
@@ -123,6 +121,6 @@ def measure_frontier(
 @torch.no_grad()
 def _write(weights: Mapping[str, nn.Parameter], flat: Tensor) -> None:
     """Copy a flat vector back into the weights."""
-    pieces = flat.split([w.numel() for w in weights.values()])
+    pieces = torch.split(flat, [w.numel() for w in weights.values()])
     for weight, piece in zip(weights.values(), pieces, strict=True):
         weight.copy_(piece.view_as(weight))

@@ -49,7 +49,8 @@ def _pareto_optimal(pool: dict[str, Record]) -> list[str]:
         if p.split == "val" and p.criterion == "ratio"
     ]
     points.sort(key=lambda p: (-p[0], -p[1]))
-    best, owners = -1.0, {}
+    best = -1.0
+    owners: dict[str, None] = {}
     for _, accuracy, name in points:
         if accuracy > best:
             best = accuracy

@@ -41,9 +41,7 @@ class Coordinates(Settings):
         if "p" in values:
             config["M"] = M_for_p(K, values["p"])
         if "effective_step" in values:
-            config["lr"] = lr_for_step(
-                K, config["M"], values["effective_step"], momentum, self.weight_scale
-            )
+            config["lr"] = lr_for_step(K, config["M"], values["effective_step"], momentum, self.weight_scale)
         if "decay_budget" in values:
             config["weight_decay"] = weight_decay_for_budget(
                 K, values["decay_budget"], config["lr"], momentum, schedule_sum

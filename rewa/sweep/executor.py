@@ -41,16 +41,17 @@ def ray_cluster(address: str | None, resources: Resources) -> Iterator[int]:
     try:
         ray.init(
             address=address or "local",
+            num_cpus=_cores() if address is None else None,
             include_dashboard=False if address is None else None,
             logging_level=logging.ERROR,
             log_to_driver=False,
-            **({"num_cpus": _cores()} if address is None else {}),
         )
     except (ConnectionError, ValueError, RuntimeError) as error:
         brief = str(error).strip().splitlines()[0]
         raise UserError(f"Ray cluster at {address!r}: cannot be reached ({brief})") from None
     try:
-        yield _concurrency(ray.cluster_resources(), resources, local=address is None)
+        available: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        yield _concurrency(available, resources, local=address is None)
     finally:
         ray.shutdown()
 

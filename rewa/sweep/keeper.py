@@ -16,7 +16,7 @@ MAX_WORKER_LOSSES = 3
 """How often a trial is started again after its worker vanished (a trial that raises is not)."""
 
 
-class Keeper(Callback):  # type: ignore[misc]
+class Keeper(Callback):
     """Turns Tune's results into records; lives in the driver, and Tune's pickled copy is never used.
 
     Args:

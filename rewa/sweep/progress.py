@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -17,11 +18,10 @@ class SweepProgress:
     Args:
         total: Trainings in all, finished ones included; may be corrected with :meth:`set_total`.
         done: Trainings finished before.
-        concurrency: How many run at once.
     """
 
-    def __init__(self, total: int, done: int, concurrency: int) -> None:
-        self.total, self.done, self.concurrency = total, done, concurrency
+    def __init__(self, total: int, done: int) -> None:
+        self.total, self.done = total, done
         self.here = 0
         self.phase = "starting"
         self.best: dict[str, float] = {}
@@ -42,7 +42,7 @@ class SweepProgress:
             )
             self._bar.start()
             self._task = self._bar.add_task("", total=self.total, **self._fields())
-            self._refresh()
+        self._refresh()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -83,7 +83,7 @@ class SweepProgress:
         if record.phase == "search" and record.score is not None:
             self.best[record.method] = max(self.best.get(record.method, 0.0), record.score)
 
-    def _fields(self) -> dict[str, str]:
+    def _fields(self) -> dict[str, Any]:
         best = "  ".join(f"{name} {value:.3f}" for name, value in self.best.items())
         return {
             "phase": self.phase,

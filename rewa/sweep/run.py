@@ -66,8 +66,7 @@ def open_sweep(
     folder = SweepFolder(output)
     if folder.is_sweep and not resume:
         raise UserError(
-            f"{output}: holds a sweep already; add --resume to go on with it, "
-            "or choose another --output"
+            f"{output}: holds a sweep already; add --resume to go on with it, or choose another --output"
         )
     if folder.is_taken and not folder.is_sweep and _leftovers(folder):
         raise UserError(f"{output}: is taken and is not a sweep; choose another --output")
@@ -96,9 +95,7 @@ def open_sweep(
             "restore it, or choose another --output"
         )
     space = stored.model_copy(update={"trials": trials or stored.trials})
-    meta.update(
-        trials_per_method=space.trials, space=space.model_dump(mode="json", by_alias=True)
-    )
+    meta.update(trials_per_method=space.trials, space=space.model_dump(mode="json", by_alias=True))
     folder.write_meta(meta)
     return space, folder
 
@@ -147,9 +144,7 @@ def run_sweep(
     planned = [] if missing > 0 else _to_confirm(space, folder, template)
     ran = 0
     if missing > 0 or planned:
-        schedule = schedule_sum(
-            workload.config.epochs * workload.steps_per_epoch, workload.config.warmup
-        )
+        schedule = schedule_sum(workload.config.epochs * workload.steps_per_epoch, workload.config.warmup)
         ran = _run_missing(space, folder, template, schedule, tracking_uri, address)
     meta["wall_seconds"] = round(meta.get("wall_seconds", 0.0) + time.monotonic() - started, 1)
     folder.write_meta(meta)
@@ -157,11 +152,10 @@ def run_sweep(
     tracker = TrackingWriter(tracking_uri, space.name).finish(records)
     tracker.log_summary(meta, list(space.methods))
     searched = folder.records("search")
-    complete = (
-        Counter(r.method for r in searched).total() >= len(space.methods) * space.trials
-        and not _to_confirm(space, folder, template)
-    )
-    counts = Counter(record.status for record in records)
+    complete = Counter(r.method for r in searched).total() >= len(
+        space.methods
+    ) * space.trials and not _to_confirm(space, folder, template)
+    counts = Counter(str(record.status) for record in records)
     return SweepOutcome(complete, ran, dict(counts), folder, tracking_uri)
 
 
@@ -181,36 +175,38 @@ def _run_missing(
     planned_confirm = len(space.methods) * space.confirm.settings * space.confirm.seeds
     earlier = folder.records("search") + folder.records("confirm")
     total = len(space.methods) * space.trials + planned_confirm
-    with ray_cluster(address, space.resources) as concurrency:
-        with SweepProgress(total, len(earlier), concurrency) as progress:
+    with (
+        SweepProgress(total, len(earlier)) as progress,
+        ray_cluster(address, space.resources) as concurrency,
+    ):
 
-            def keep(record: Record) -> None:
-                if folder.has(*record.key):
-                    return
-                folder.save(record)
-                writer.add(record)
-                progress.finished(record)
-                if record.status == "failed":
-                    progress.message(f"{record.trial} failed: {record.reason}")
+        def keep(record: Record) -> None:
+            if folder.has(*record.key):
+                return
+            folder.save(record)
+            writer.add(record)
+            progress.finished(record)
+            if record.status == "failed":
+                progress.message(f"{record.trial} failed: {record.reason}")
 
-            for record in earlier:
-                progress.seen(record)
-                writer.add(record)
-            searcher, left = build_search(space, folder, template, schedule)
-            if left:
-                progress.start_phase("search")
-                run_trials(searcher, left, concurrency, space.resources, scratch, keep)
-            if len(folder.records("search")) >= len(space.methods) * space.trials:
-                specs = _to_confirm(space, folder, template)
-                confirmed = len(folder.records("confirm"))
-                progress.set_total(len(folder.records("search")) + confirmed + len(specs))
-                progress.start_phase("confirm")
-                if specs:
-                    listed = ListedTrials(specs)
-                    run_trials(listed, len(specs), concurrency, space.resources, scratch, keep)
-            progress.start_phase("tracking")
-            writer.stop()
-            return progress.here
+        for record in earlier:
+            progress.seen(record)
+            writer.add(record)
+        searcher, left = build_search(space, folder, template, schedule)
+        if left:
+            progress.start_phase("search")
+            run_trials(searcher, left, concurrency, space.resources, scratch, keep)
+        if len(folder.records("search")) >= len(space.methods) * space.trials:
+            specs = _to_confirm(space, folder, template)
+            confirmed = len(folder.records("confirm"))
+            progress.set_total(len(folder.records("search")) + confirmed + len(specs))
+            progress.start_phase("confirm")
+            if specs:
+                listed = ListedTrials(specs)
+                run_trials(listed, len(specs), concurrency, space.resources, scratch, keep)
+        progress.start_phase("tracking")
+        writer.stop()
+        return progress.here
 
 
 def _to_confirm(space: SearchSpace, folder: SweepFolder, template: TrialSpec) -> list[TrialSpec]:

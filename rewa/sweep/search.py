@@ -47,7 +47,7 @@ class Draw:
         return {"trial": trial_name(self.method, trial.number), "config": config}
 
 
-class MethodsInTurn(Searcher):  # type: ignore[misc]
+class MethodsInTurn(Searcher):
     """Proposes trials of all methods in turn, each from its own study, until each has its number.
 
     Interleaving keeps the methods level at every moment, so a sweep stopped half-way is still fair.
@@ -68,14 +68,15 @@ class MethodsInTurn(Searcher):  # type: ignore[misc]
         self.template = template
         self.method_of: dict[str, str] = {}
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:
+    def suggest(self, trial_id: str) -> Any:
         """Return the next trial, of the method with the most left to do."""
         method = max(self.remaining, key=lambda name: self.remaining[name])
         if self.remaining[method] == 0:
-            return str(Searcher.FINISHED)
+            return Searcher.FINISHED
         self.remaining[method] -= 1
         self.method_of[trial_id] = method
         drawn = self.searches[method].suggest(trial_id)
+        assert drawn is not None  # OptunaSearch never runs out
         update = {"method": method, "trial": drawn["trial"], "config": drawn["config"]}
         return {"spec": self.template.model_copy(update=update).model_dump()}
 
@@ -96,17 +97,17 @@ class MethodsInTurn(Searcher):  # type: ignore[misc]
         """Do nothing; see the class."""
 
 
-class ListedTrials(Searcher):  # type: ignore[misc]
+class ListedTrials(Searcher):
     """Proposes given trials, in order."""
 
     def __init__(self, specs: Iterable[TrialSpec]) -> None:
         super().__init__(metric=METRIC, mode=MODE)
         self.waiting = deque(specs)
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:
+    def suggest(self, trial_id: str) -> Any:
         """Return the next of the list."""
         if not self.waiting:
-            return str(Searcher.FINISHED)
+            return Searcher.FINISHED
         return {"spec": self.waiting.popleft().model_dump()}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
@@ -165,9 +166,7 @@ def build_search(
     return MethodsInTurn(searches, remaining, template), sum(remaining.values())
 
 
-def _reconcile(
-    study: optuna.Study, method: str, part: MethodSpace, finished: dict[str, Record]
-) -> None:
+def _reconcile(study: optuna.Study, method: str, part: MethodSpace, finished: dict[str, Record]) -> None:
     """Make a study agree with the finished trials on disk.
 
     Known settings are enqueued in a new study. A trial that was running when the driver died is told

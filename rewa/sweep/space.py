@@ -36,7 +36,7 @@ class Distribution(Settings):
     log_uniform: tuple[float, float] | None = None
     int_: tuple[int, int] | None = Field(default=None, alias="int")
     choice: tuple[Scalar, ...] | None = Field(default=None, min_length=1)
-    when: dict[str, tuple[Scalar, ...]] = {}
+    when: dict[str, tuple[Scalar, ...]] = Field(default={})
 
     @model_validator(mode="after")
     def _one_kind(self) -> Distribution:
@@ -84,7 +84,7 @@ class MethodSpace(Settings):
     """
 
     sample: dict[str, Distribution] = Field(min_length=1)
-    fixed: dict[str, Scalar] = {}
+    fixed: dict[str, Scalar] = Field(default={})
     known: tuple[dict[str, Scalar], ...] = ()
     coordinates: Coordinates | None = None
 
@@ -101,9 +101,7 @@ class MethodSpace(Settings):
         """
         settings = get_method(method).Config
         merged: dict[str, Any] = {
-            name: field.default
-            for name, field in settings.model_fields.items()
-            if not field.is_required()
+            name: field.default for name, field in settings.model_fields.items() if not field.is_required()
         }
         merged.update(self.fixed)
         merged.update(values)
@@ -234,7 +232,11 @@ def _wrong_method(space: SearchSpace) -> Problem | None:
         for group, keys in (("sample", part.sample), ("fixed", part.fixed)):
             for key in keys:
                 if key in COORDINATES and not part.coordinates:
-                    return (*here, group, key), f"{key!r} needs 'coordinates: {{weight_scale: ...}}'"
+                    return (
+                        *here,
+                        group,
+                        key,
+                    ), f"{key!r} needs 'coordinates: {{weight_scale: ...}}'"
                 if key not in fields and key not in coordinates:
                     hint = did_you_mean(key, [*fields, *coordinates])
                     return (*here, group, key), f"method {name!r} has no setting {key!r}{hint}"

@@ -76,4 +76,4 @@ class Workload(ABC):
     @property
     def steps_per_epoch(self) -> int:
         """Optimizer steps in one epoch; the last, partial batch is used."""
-        return -(-self.split_sizes["train"] // self.config.batch_size)
+        return -(-self.split_sizes["train"] // int(self.config.batch_size))

@@ -36,9 +36,7 @@ class Digits(Workload):
         rest, test = train_test_split(
             np.arange(len(labels)), test_size=0.2, stratify=labels, random_state=SPLIT_SEED
         )
-        train, val = train_test_split(
-            rest, test_size=0.25, stratify=labels[rest], random_state=SPLIT_SEED
-        )
+        train, val = train_test_split(rest, test_size=0.25, stratify=labels[rest], random_state=SPLIT_SEED)
         mean, std = images[train].mean(axis=0), images[train].std(axis=0)
         inputs = (images - mean) / np.where(std > 0, std, 1.0)
         self.splits = {

@@ -73,7 +73,14 @@ def run(tmp_path_factory: pytest.TempPathFactory, migrated_store: Path) -> Run:
     shutil.copy(migrated_store, home / "mlflow.db")
     folder, uri = home / "out", f"sqlite:///{home}/mlflow.db"
     words = ["sweep", str(home / "tiny.yaml"), "--output", str(folder), "--tracking-uri", uri]
-    driver = subprocess.Popen([*REWA, *words], cwd=home, stderr=subprocess.PIPE, text=True)
+    # Ray's agents outlive a killed driver by a minute and would keep an inherited stdout open
+    driver = subprocess.Popen(
+        [*REWA, *words],
+        cwd=home,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     deadline = time.monotonic() + 200
     while len(finished(folder)) < 4:
         assert driver.poll() is None, f"the sweep ended early: {driver.communicate()[1]}"

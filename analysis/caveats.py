@@ -1,0 +1,108 @@
+"""What a reader must know before believing the numbers; it stands beside the headline."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from analysis import text
+from analysis.tables import DENSE, SweepRecord, all_methods
+
+
+def caveats(record: SweepRecord, settings: pd.DataFrame) -> list[str]:
+    """Collect the sentences.
+
+    Args:
+        record: The sweep.
+        settings: What `mean_frontier` returned for ratios.
+
+    Returns:
+        One sentence per thing that weakens or explains the comparison; empty when nothing does.
+    """
+    methods = all_methods(record)
+    return [
+        *_missing(methods, settings),
+        *_unconfirmed(settings),
+        *_lost_seeds(record.runs),
+        *_single_seed(settings),
+        *_uneven_trials(record),
+        *_no_dense(settings),
+    ]
+
+
+def searched(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs of the search, or the hand-made ones where nothing was searched."""
+    found = runs[runs["phase"] == "search"]
+    return runs[runs["phase"] != "confirm"] if found.empty else found
+
+
+def _missing(methods: list[str], settings: pd.DataFrame) -> list[str]:
+    present = set(settings["method"])
+    absent = [method for method in methods if method not in present]
+    if not absent:
+        return []
+    verb = "has" if len(absent) == 1 else "have"
+    return [f"{text.join(absent)} {verb} no completed run, and so no results below."]
+
+
+def _unconfirmed(settings: pd.DataFrame) -> list[str]:
+    """Methods whose numbers come from the runs that were also selected on."""
+    phases = settings.drop_duplicates("method").set_index("method")["phase"]
+    bare = [str(method) for method, phase in phases.items() if phase != "confirm"]
+    if not bare:
+        return []
+    if set(phases) == {"train"}:
+        return [
+            "These are hand-made runs, not a sweep: budgets may differ between methods, and a "
+            "setting is chosen on the validation numbers of the very runs shown."
+        ]
+    start = "There was no confirmation phase"
+    if len(bare) < len(phases):
+        start = f"{text.join(bare)} {'has' if len(bare) == 1 else 'have'} no confirmed setting"
+    return [
+        f"{start}: the numbers come from the very runs that were searched over, so the best of "
+        "them are partly luck, and one seed each leaves the seed noise unknown."
+    ]
+
+
+def _lost_seeds(runs: pd.DataFrame) -> list[str]:
+    """Confirm runs that gave no result: the means over the others flatter the setting."""
+    confirm = runs[runs["phase"] == "confirm"]
+    sentences = []
+    for (method, trial), group in confirm.groupby(["method", "trial"], sort=True):
+        lost = group[group["status"] != "completed"]
+        if lost.empty:
+            continue
+        kinds = text.join([str(kind) for kind in sorted(lost["status"].unique())])
+        sentences.append(
+            f"{len(lost)} of {len(group)} confirmation runs of {trial} ({method}) {kinds}: "
+            "its means are over the remaining seeds only."
+        )
+    return sentences
+
+
+def _single_seed(settings: pd.DataFrame) -> list[str]:
+    confirmed = settings[settings["phase"] == "confirm"]
+    if confirmed.empty or confirmed["seeds"].max() > 1:
+        return []
+    return ["Every setting was confirmed on one seed: no difference can be told from seed noise."]
+
+
+def _uneven_trials(record: SweepRecord) -> list[str]:
+    """Budgets that differ, or a sweep that stopped before its plan was done."""
+    counts = searched(record.runs)["method"].value_counts()
+    told = text.join([f"{m} {counts[m]}" for m in all_methods(record) if m in counts])
+    if counts.nunique() > 1:
+        return [f"The methods did not get equal numbers of trials: {told}."]
+    planned = record.meta.get("trials_per_method")
+    if planned and len(counts) and counts.min() < int(planned):
+        return [f"Of {planned} planned trials per method, {counts.min()} were run."]
+    return []
+
+
+def _no_dense(settings: pd.DataFrame) -> list[str]:
+    if settings.empty or ((settings["method"] == DENSE) & (settings["value"] == 1.0)).any():
+        return []
+    return [
+        f'No {DENSE} run gives the accuracy of a dense network, so "dense" below is the best any '
+        "method reaches on validation at ratio 1."
+    ]

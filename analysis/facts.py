@@ -1,0 +1,71 @@
+"""Where the numbers come from: what compression counts, and the facts of the fairness box."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from analysis import text
+from analysis.caveats import searched
+from analysis.tables import SweepRecord, section
+
+
+def denominator(meta: dict[str, Any]) -> str:
+    """Say what compression counts, with the numbers when they are known."""
+    workload = section(meta, "workload")
+    prunable, total = workload.get("prunable_weights"), workload.get("parameters")
+    counts = ""
+    if prunable and total:
+        counts = f" Here: {text.number(prunable)} prunable weights of {text.number(total)} parameters."
+    return (
+        "Compression is prunable weights / prunable weights that are not zero; prunable are the "
+        "weights of convolution and linear layers. \u201cTotal\u201d counts all parameters instead." + counts
+    )
+
+
+def fairness(record: SweepRecord, metric: str) -> list[tuple[str, str]]:
+    """The facts of the fairness box; what the description of the sweep lacks is left out."""
+    meta = record.meta
+    workload, objective = section(meta, "workload"), section(meta, "objective")
+    splits = [
+        f"{text.number(size)} {label}"
+        for label in ("train", "val", "test")
+        if (size := workload.get(f"{label}_size"))
+    ]
+    counts = searched(record.runs)["method"].value_counts()
+    per_method = meta.get("trials_per_method") or text.span([str(n) for n in sorted(counts)])
+    goal = (
+        f"area under validation {metric} above {objective.get('reference', '?')} over "
+        f"log10(compression) up to {objective.get('max_compression', '?')}x, criterion "
+        f"{objective.get('criterion', '?')}"
+    )
+    what = " ".join(str(workload[key]) for key in ("name", "model") if workload.get(key))
+    confirm = _listed(meta.get("confirm_seeds"))
+    if confirm and meta.get("confirm_settings"):
+        confirm += f"; the best {meta['confirm_settings']} settings of each method"
+    versions = ", ".join(f"{k} {v}" for k, v in section(meta, "versions").items())
+    wall = meta.get("wall_seconds")
+    facts = {
+        "Workload": what,
+        "Budget": ", ".join(
+            f"{workload[key]} {label}"
+            for key, label in (("epochs", "epochs"), ("batch_size", "examples per batch"))
+            if workload.get(key)
+        ),
+        "Splits": ", ".join(splits),
+        "Trials per method": str(per_method or ""),
+        "Search seed": "" if meta.get("search_seed") is None else str(meta["search_seed"]),
+        "Confirmation seeds": confirm,
+        "Selection": f"on validation {metric} only; test is reported, never selected on",
+        "Objective": goal if objective else "",
+        "Started": str(meta.get("started") or ""),
+        "Wall time": text.duration(float(wall)) if wall else "",
+        "Hardware": str(meta.get("hardware") or ""),
+        "Versions": versions,
+        "Commit": str(meta.get("commit") or ""),
+        "Command": str(meta.get("command") or ""),
+    }
+    return [(label, value) for label, value in facts.items() if value]
+
+
+def _listed(values: Any) -> str:
+    return ", ".join(str(value) for value in values) if isinstance(values, list | tuple) else ""

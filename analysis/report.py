@@ -1,0 +1,146 @@
+"""Write the report of a sweep: ``python -m analysis.report --sweep digits``.
+
+Four files come out: report.html (one self-contained page), frontier.csv (every operating point of
+every run), pareto.csv (which setting for which question) and frontier.png.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import jinja2
+from matplotlib.figure import Figure
+
+from analysis import figures
+from analysis.page import Summary, context, summarise
+from analysis.questions import PARETO_COLUMNS
+from analysis.tables import FRONTIER_COLUMNS, SweepRecord, check_record
+from rewa.errors import UserError
+
+TEMPLATE = "report.html.j2"
+
+
+def write_report(record: SweepRecord, output: Path) -> list[Path]:
+    """Write the report's files; each appears whole or not at all.
+
+    Args:
+        record: The sweep, as `rewa.tracking.read_sweep` returns it.
+        output: Directory, made if it is missing.
+
+    Returns:
+        The paths of report.html, frontier.csv, pareto.csv and frontier.png.
+
+    Raises:
+        UserError: A table lacks a column, or the directory cannot be written.
+    """
+    check_record(record)
+    return _write(summarise(record), output)
+
+
+def render(summary: Summary, frontier_png: bytes) -> str:
+    """Render the page.
+
+    Args:
+        summary: What `summarise` returned.
+        frontier_png: The frontier figure for wide screens and paper.
+    """
+    loader = jinja2.FileSystemLoader(Path(__file__).parent)
+    environment = jinja2.Environment(
+        loader=loader,
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    runs = summary.record.runs
+    images = {
+        "frontier_wide": frontier_png,
+        "frontier_narrow": figures.png(_frontier(summary, narrow=True)),
+        "search_wide": figures.png(figures.search_figure(runs), dpi=130),
+        "search_narrow": figures.png(figures.search_figure(runs, narrow=True)),
+    }
+    uris = {name: figures.data_uri(image) for name, image in images.items()}
+    return environment.get_template(TEMPLATE).render(**context(summary), images=uris)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status."""
+    parser = argparse.ArgumentParser(prog="python -m analysis.report", description=__doc__)
+    parser.add_argument("--tracking-uri", metavar="URI", help="MLflow store (default: rewa's own)")
+    parser.add_argument("--sweep", metavar="NAME", help="sweep to report (default: the newest)")
+    parser.add_argument(
+        "--output", metavar="DIR", type=Path, help="where to write (default: results/<sweep>)"
+    )
+    arguments = parser.parse_args(argv)
+    try:
+        from rewa import tracking  # only here: MLflow is slow to import, and tests do without it
+
+        record: SweepRecord = tracking.read_sweep(arguments.tracking_uri, arguments.sweep)
+        output = arguments.output or Path("results") / re.sub(r"[^\w.-]+", "_", record.name)
+        check_record(record)
+        summary = summarise(record)
+        files = _write(summary, output)
+        tracking.log_report(arguments.tracking_uri, record.name, files)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print("\n".join(summary.headline))
+    for path in files:
+        print(path)
+    return 0
+
+
+def _write(summary: Summary, output: Path) -> list[Path]:
+    record = summary.record
+    _make(output)
+    frontier = record.frontier[[*FRONTIER_COLUMNS, *record.config_columns]]
+    pareto = summary.answers[[*PARETO_COLUMNS, *record.config_columns]]
+    image = figures.png(_frontier(summary))
+    contents = {
+        "report.html": render(summary, image).encode(),
+        "frontier.csv": frontier.to_csv(index=False).encode(),
+        "pareto.csv": pareto.to_csv(index=False).encode(),
+        "frontier.png": image,
+    }
+    try:
+        return [_replace(output / name, content) for name, content in contents.items()]
+    except OSError as error:
+        raise UserError(f"cannot write the report into {output}: {error.strerror}") from error
+
+
+def _make(output: Path) -> None:
+    """Make the directory before the work, so that a bad one is told at once."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write the report into {output}: {error.strerror}") from error
+
+
+def _frontier(summary: Summary, *, narrow: bool = False) -> Figure:
+    metric = summary.metric
+    title = f"{summary.record.name}: test {metric} against compression"
+    return figures.frontier_figure(summary.points, summary.dense, title, metric=metric, narrow=narrow)
+
+
+def _replace(path: Path, content: bytes) -> Path:
+    """Write a file beside its place, then move it there in one step."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    return path
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,121 @@
+"""What the analysis expects of a sweep: two tables, a description, and the order of the methods."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+import pandas as pd
+
+from rewa.errors import UserError
+
+RUN_COLUMNS = (
+    "sweep",
+    "method",
+    "trial",
+    "seed",
+    "phase",
+    "status",
+    "reason",
+    "score",
+    "seconds",
+    "run_id",
+)
+FRONTIER_COLUMNS = (
+    "sweep",
+    "method",
+    "trial",
+    "seed",
+    "phase",
+    "split",
+    "criterion",
+    "value",
+    "compression",
+    "compression_total",
+    "accuracy",
+)
+
+FOCUS = "rewa"  # the method this project is about: the headline always says where it stands
+DENSE = "magnitude"  # dense SGD, pruned afterwards: its accuracy at ratio 1 is the dense reference
+FIRST_METHODS = ("rewa", "rewa_adamw", "spred", "sgd_l1")
+CONTROLS = ("magnitude", "random")
+
+
+class SweepRecord(Protocol):
+    """The attributes the analysis reads; `rewa.tracking.SweepRecord` has them."""
+
+    @property
+    def name(self) -> str:
+        """Name of the sweep."""
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """Description of the sweep; any key may be missing."""
+
+    @property
+    def runs(self) -> pd.DataFrame:
+        """One row per run."""
+
+    @property
+    def frontier(self) -> pd.DataFrame:
+        """One row per operating point of a completed run."""
+
+    @property
+    def config_columns(self) -> list[str]:
+        """Names of the hyper-parameter columns, in display order."""
+
+
+def check_record(record: SweepRecord) -> None:
+    """Refuse tables that lack a column.
+
+    Args:
+        record: The sweep.
+
+    Raises:
+        UserError: A column is missing; the sentence names it.
+    """
+    for table, columns, required in (
+        ("runs", record.runs.columns, RUN_COLUMNS),
+        ("frontier", record.frontier.columns, FRONTIER_COLUMNS),
+    ):
+        require_columns(table, columns, (*required, *record.config_columns))
+
+
+def require_columns(table: str, columns: Iterable[str], required: Iterable[str]) -> None:
+    """Raise `UserError` naming what `required` has and `columns` has not."""
+    present = set(columns)
+    missing = [name for name in required if name not in present]
+    if missing:
+        noun = "column" if len(missing) == 1 else "columns"
+        raise UserError(f"the {table} table lacks the {noun} {', '.join(missing)}")
+
+
+def order_methods(names: Iterable[str]) -> list[str]:
+    """Sort method names for display: known ones, unknown ones by name, then the controls."""
+    unique = set(names)
+    known = [name for name in FIRST_METHODS if name in unique]
+    controls = [name for name in CONTROLS if name in unique]
+    return known + sorted(unique.difference(known, controls)) + controls
+
+
+def all_methods(record: SweepRecord) -> list[str]:
+    """Every method of the sweep in display order, those without a completed run included."""
+    announced = record.meta.get("methods") or []
+    return order_methods([*announced, *record.runs["method"], *record.frontier["method"]])
+
+
+def natural_key(text: str) -> str:
+    """Sort key that puts ``rewa-2`` before ``rewa-10``."""
+    return re.sub(r"\d+", lambda digits: digits.group().zfill(12), text)
+
+
+def natural(names: pd.Series) -> pd.Series:
+    """Sort key for `DataFrame.sort_values` on a column of trial names."""
+    return names.map(natural_key)
+
+
+def section(meta: dict[str, Any], key: str) -> dict[str, Any]:
+    """The nested mapping `key` of `meta`; empty when it is missing or is no mapping."""
+    value = meta.get(key)
+    return value if isinstance(value, dict) else {}
