@@ -22,7 +22,7 @@ def caveats(record: SweepRecord, settings: pd.DataFrame) -> list[str]:
     return [
         *_missing(methods, settings),
         *_unconfirmed(settings),
-        *_lost_seeds(record.runs),
+        *_lost_seeds(record.runs, settings),
         *_single_seed(settings),
         *_uneven_trials(record),
         *_no_dense(settings),
@@ -64,8 +64,8 @@ def _unconfirmed(settings: pd.DataFrame) -> list[str]:
     ]
 
 
-def _lost_seeds(runs: pd.DataFrame) -> list[str]:
-    """Confirm runs that gave no result: the means over the others flatter the setting."""
+def _lost_seeds(runs: pd.DataFrame, settings: pd.DataFrame) -> list[str]:
+    """Confirm runs that gave no result: the setting is no candidate, or its means flatter it."""
     confirm = runs[runs["phase"] == "confirm"]
     sentences = []
     for (method, trial), group in confirm.groupby(["method", "trial"], sort=True):
@@ -73,9 +73,10 @@ def _lost_seeds(runs: pd.DataFrame) -> list[str]:
         if lost.empty:
             continue
         kinds = text.join([str(kind) for kind in sorted(lost["status"].unique())])
+        kept = (settings["trial"] == trial).any()
+        then = "its means are over the remaining seeds only" if kept else "it is not recommended below"
         sentences.append(
-            f"{len(lost)} of {len(group)} confirmation runs of {trial} ({method}) {kinds}: "
-            "its means are over the remaining seeds only."
+            f"{len(lost)} of {len(group)} confirmation runs of {trial} ({method}) {kinds}: {then}."
         )
     return sentences
 

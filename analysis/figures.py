@@ -18,7 +18,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLocator
 
 from analysis.pareto import Dense
-from analysis.tables import CONTROLS, natural, order_methods
+from analysis.tables import natural, order_methods
+from rewa.mlflow_view import method_colour
 
 RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
@@ -38,28 +39,28 @@ NARROW_TICKS = (1, 10, 100, 1000)
 
 @dataclass(frozen=True)
 class Style:
-    """How one method looks in every figure; hues from the Okabe-Ito colour-blind safe set."""
+    """How one method looks in every figure."""
 
     color: str
     marker: str
     dashes: tuple[float, ...] | str = ""
 
 
-STYLES = {
-    "rewa": Style("#0072B2", "o"),
-    "rewa_adamw": Style("#56B4E9", "v"),
-    "spred": Style("#009E73", "^"),
-    "sgd_l1": Style("#D55E00", "s"),
-    "magnitude": Style("#000000", "D"),
-    "random": Style("#999999", "X", (2.0, 2.0)),
-}
-SPARE = (Style("#CC79A7", "P"), Style("#E69F00", "<"), Style("#8C564B", ">"), Style("#6A51A3", "p"))
+MARKERS = {"rewa": "o", "rewa_adamw": "v", "spred": "^", "sgd_l1": "s", "magnitude": "D", "random": "X"}
+SPARE_MARKERS = ("P", "<", ">", "p", "h")
 
 
 def styles(methods: Sequence[str]) -> dict[str, Style]:
-    """Give every method its style: the fixed one, or the next spare one."""
-    spare = cycle(SPARE)
-    return {m: STYLES[m] if m in STYLES else next(spare) for m in order_methods(methods)}
+    """Give every method its style; colours are those of its runs in the MLflow UI."""
+    spare = cycle(SPARE_MARKERS)
+    return {
+        method: Style(
+            method_colour(method),
+            MARKERS[method] if method in MARKERS else next(spare),
+            (2.0, 2.0) if method == "random" else "",
+        )
+        for method in order_methods(methods)
+    }
 
 
 def frontier_figure(

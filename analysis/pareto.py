@@ -48,10 +48,17 @@ class Dense:
 
 
 def candidates(frontier: pd.DataFrame) -> pd.DataFrame:
-    """Rows to choose from: a method's confirmed settings, or all its runs when it has none."""
+    """Rows to choose from: a method's confirmed settings, or all its runs when it has none.
+
+    A confirmed setting that lost a seed (it diverged there, so it has no rows) is left out, or its mean
+    would be over the lucky seeds only; it stays if no setting of the method did better.
+    """
     confirmed = frontier["phase"] == "confirm"
     has_confirmed = frontier["method"].isin(frontier.loc[confirmed, "method"])
-    return frontier[confirmed | ~has_confirmed]
+    seeds = frontier[confirmed].groupby(["method", "trial"])["seed"].nunique()
+    whole = seeds[seeds == seeds.groupby("method").transform("max")].index
+    unbroken = pd.MultiIndex.from_frame(frontier[["method", "trial"]]).isin(whole)
+    return frontier[(confirmed & unbroken) | ~has_confirmed]
 
 
 def mean_frontier(

@@ -8,7 +8,7 @@ from matplotlib.colors import to_hex
 from synthetic import CONFIG, decay, flat, make_record, realistic
 
 from analysis.figures import (
-    STYLES,
+    MARKERS,
     data_uri,
     frontier_figure,
     png,
@@ -17,11 +17,13 @@ from analysis.figures import (
     zoom_limits,
 )
 from analysis.pareto import best_attained, dense_reference, mean_frontier
+from rewa.mlflow_view import method_colour
 
 
 def test_styles_are_fixed_for_known_methods_and_distinct_for_all() -> None:
-    found = styles(["zeta", "alpha", *STYLES])
-    assert all(found[name] == style for name, style in STYLES.items())
+    found = styles(["zeta", "alpha", *MARKERS])
+    assert {name: found[name].color for name in MARKERS} == {name: method_colour(name) for name in MARKERS}
+    assert styles(["rewa"])["rewa"] == found["rewa"]
     assert len({(style.color, style.marker) for style in found.values()}) == len(found)
 
 
@@ -31,7 +33,7 @@ def test_lines_have_their_methods_colour_and_mean() -> None:
     figure = frontier_figure(best_attained(settings), dense_reference(settings), "title")
     drawn = [line for line in figure.axes[0].get_lines() if len(line.get_xdata())]
     lines = {to_hex(line.get_color()).upper(): line for line in drawn}
-    line = lines[STYLES["rewa"].color]
+    line = lines[method_colour("rewa")]
     assert list(line.get_xdata())[:3] == [1.0, 2.0, 5.0]
     assert list(line.get_ydata()) == pytest.approx([90.0] * 14)
     assert figure.axes[1].get_ylim()[0] == 0.0

@@ -145,3 +145,18 @@ def test_a_missing_column_is_named() -> None:
     record = make_record({"rewa": flat(0.9)})
     with pytest.raises(UserError, match="frontier table lacks the column compression_total"):
         mean_frontier(record.frontier.drop(columns="compression_total"), CONFIG)
+
+
+def test_a_setting_that_lost_a_confirm_seed_is_no_candidate() -> None:
+    record = realistic()
+    confirmed = record.frontier[(record.frontier.phase == "confirm") & (record.frontier.method == "rewa")]
+    unlucky, *others = confirmed.trial.unique()
+    assert others, "the planted sweep must leave something to choose"
+    seed = confirmed.seed.max()
+    rows = record.frontier
+    lost = (rows.phase == "confirm") & (rows.trial == unlucky) & (rows.seed == seed)
+    left = candidates(rows[~lost])
+    assert set(left[left.method == "rewa"].trial) == set(others)
+    assert set(left[left.method != "rewa"].trial) == set(candidates(rows).query("method != 'rewa'").trial)
+    every = (rows.phase == "confirm") & (rows.method == "rewa") & (rows.seed == seed)
+    assert set(candidates(rows[~every]).query("method == 'rewa'").trial) == {unlucky, *others}
