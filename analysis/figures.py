@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLocator
 
 from analysis.pareto import Dense
-from analysis.tables import natural, order_methods
+from analysis.tables import CONTROLS, natural, order_methods
 from rewa.mlflow_view import method_colour
 
 RC: dict[Any, Any] = {

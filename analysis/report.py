@@ -90,9 +90,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    page, *others = files
     print("\n".join(summary.headline))
-    for path in files:
-        print(path)
+    print(f"report: {page}")
+    print(f"beside it: {', '.join(path.name for path in others)}")
+    print(f"runs: rewa ui --sweep {record.name}")
     return 0
 
 

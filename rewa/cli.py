@@ -79,7 +79,7 @@ def sweep(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a sweep in --output.")] = False,
 ) -> None:
     """Tune every method of a search space on an equal budget and confirm the best settings."""
-    from rewa.sweep.executor import check_local_resources
+    from rewa.sweep.executor import check_address, check_local_resources
     from rewa.sweep.run import open_sweep, run_sweep
     from rewa.sweep.space import find_space, load_space
     from rewa.tracking import resolve_uri
@@ -90,6 +90,8 @@ def sweep(
     _check_workload(loaded.workload_name, loaded.workload_settings)
     if address is None:
         check_local_resources(loaded.resources)
+    else:
+        check_address(address)
     target = output or Path("results") / loaded.name
     settled, folder = open_sweep(loaded, path.read_text(), target, resume, trials, seed)
     try:

@@ -28,8 +28,8 @@ def load(kind: str, name: str, table: Mapping[str, str]) -> type:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return ``": did you mean 'x'? (known: a, b, x)"`` for an error message."""
+    """Return ``": did you mean 'x'? (known: a, b, x)"`` for an error message, or the known ones alone."""
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    return f": {hint}(known: {', '.join(names)})"
+    hint = f": did you mean {close[0]!r}?" if close else ""
+    return f"{hint} (known: {', '.join(names)})"

@@ -155,3 +155,10 @@ def test_train_writes_result_and_frontier(cli: Cli, tracking_uri: str) -> None:
     assert tables.name == "train-digits"
     assert tables.runs["phase"].tolist() == ["train"]
     assert len(tables.frontier) == len(rows)
+
+
+def test_a_cluster_nobody_answers_at_is_told_before_anything_is_written(cli: Cli) -> None:
+    status, _, err = cli("sweep", write(SPACE), "--address", "127.0.0.1:1")
+    assert status == 2
+    assert "--address 127.0.0.1:1: no Ray cluster answers there" in err
+    assert not Path("results").exists()

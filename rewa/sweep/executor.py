@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import socket
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -75,6 +76,21 @@ def check_local_resources(resources: Resources) -> None:
             f"resources.cpu = {resources.cpu:g}: a trial asks for more cores than this machine's "
             f"{_cores()}; lower it, or give the --address of a cluster"
         )
+
+
+def check_address(address: str) -> None:
+    """Refuse the address of a cluster that nobody answers at; Ray itself would try for minutes.
+
+    Raises:
+        UserError: If the address is malformed or cannot be connected to.
+    """
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon:
+        return  # "auto" and the like: Ray answers at once
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise UserError(f"--address {address}: no Ray cluster answers there ({error})") from None
 
 
 def run_trials(

@@ -20,6 +20,8 @@ from rewa.errors import UserError
 from rewa.record import RESULT_FILE, Record, load_record, save_record, write_text
 
 SWEEP_FILE = "sweep.json"
+STUDIES_FILE = "optuna.db"
+LOCK_FILE = ".lock"
 REPORT_FILE = "report.html"
 
 
@@ -35,16 +37,19 @@ class SweepFolder:
         self._lock: IO[str] | None = None
 
     @property
-    def is_taken(self) -> bool:
-        """Whether something is in the directory, or a file stands in its place."""
+    def is_foreign(self) -> bool:
+        """Whether something that is not a sweep is there."""
         if not self.path.exists():
             return False
-        return not self.path.is_dir() or any(self.path.iterdir())
+        if not self.path.is_dir():
+            return True
+        names = {item.name for item in self.path.iterdir()}
+        return SWEEP_FILE not in names and bool(names - {LOCK_FILE})
 
     @property
-    def is_sweep(self) -> bool:
-        """Whether a sweep was started here."""
-        return (self.path / SWEEP_FILE).is_file()
+    def is_started(self) -> bool:
+        """Whether a sweep here has got as far as proposing trials."""
+        return (self.path / SWEEP_FILE).is_file() and (self.path / STUDIES_FILE).is_file()
 
     @property
     def report(self) -> Path:
@@ -59,7 +64,7 @@ class SweepFolder:
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = (self.path / ".lock").open("w")
+            self._lock = (self.path / LOCK_FILE).open("w")
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(f"{self.path}: another sweep is running in this directory") from None
@@ -111,4 +116,4 @@ class SweepFolder:
     @property
     def storage_url(self) -> str:
         """URL of the Optuna storage."""
-        return f"sqlite:///{self.path / 'optuna.db'}"
+        return f"sqlite:///{self.path / STUDIES_FILE}"

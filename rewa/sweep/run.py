@@ -64,14 +64,14 @@ def open_sweep(
         UserError: If the directory is taken, or the space or seed is not the one it was started with.
     """
     folder = SweepFolder(output)
-    if folder.is_sweep and not resume:
+    if folder.is_foreign:
+        raise UserError(f"{output}: is taken and is not a sweep; choose another --output")
+    folder.lock()
+    if folder.is_started and not resume:
         raise UserError(
             f"{output}: holds a sweep already; add --resume to go on with it, or choose another --output"
         )
-    if folder.is_taken and not folder.is_sweep and _leftovers(folder):
-        raise UserError(f"{output}: is taken and is not a sweep; choose another --output")
-    folder.lock()
-    if not folder.is_sweep:
+    if not folder.is_started:
         space = space.model_copy(
             update={
                 "trials": space.trials if trials is None else trials,
@@ -254,13 +254,6 @@ def _new_meta(space: SearchSpace, text: str) -> dict[str, Any]:
         "space": space.model_dump(mode="json", by_alias=True),
         "space_text": text,
     }
-
-
-def _leftovers(folder: SweepFolder) -> list[str]:
-    """Return what is in the directory besides a lock that an aborted start left."""
-    if not folder.path.is_dir():
-        return [folder.path.name]
-    return [item.name for item in folder.path.iterdir() if item.name != ".lock"]
 
 
 def _differences(old: Any, new: Any, path: str = "") -> str:
