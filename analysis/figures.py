@@ -97,7 +97,7 @@ def frontier_figure(
         zoom.set_ylim(100.0 * low, 100.0 * high)
         whole.set_ylim(0.0, 103.0)
         whole.set_yticks([0, 50, 100])
-        if dense is not None and np.isfinite(dense.test):
+        if dense is not None and low <= dense.test <= high:
             label = f"dense ({dense.method}) {100.0 * dense.test:.1f} %"
             place: dict[str, Any] = {
                 "xycoords": ("axes fraction", "data"),

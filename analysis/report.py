@@ -21,7 +21,9 @@ from analysis import figures
 from analysis.page import Summary, context, summarise
 from analysis.questions import PARETO_COLUMNS
 from analysis.tables import FRONTIER_COLUMNS, SweepRecord, check_record
+from rewa import tracking
 from rewa.errors import UserError
+from rewa.tracking import CurvePoint
 
 TEMPLATE = "report.html.j2"
 
@@ -79,14 +81,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     arguments = parser.parse_args(argv)
     try:
-        from rewa import tracking  # only here: MLflow is slow to import, and tests do without it
-
         record: SweepRecord = tracking.read_sweep(arguments.tracking_uri, arguments.sweep)
         output = arguments.output or Path("results") / re.sub(r"[^\w.-]+", "_", record.name)
         check_record(record)
         summary = summarise(record)
         files = _write(summary, output)
-        tracking.log_report(arguments.tracking_uri, record.name, files)
+        tracking.log_report(arguments.tracking_uri, record.name, files, _curves(summary))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -96,6 +96,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"beside it: {', '.join(path.name for path in others)}")
     print(f"runs: rewa ui --sweep {record.name}")
     return 0
+
+
+def _curves(summary: Summary) -> dict[str, list[CurvePoint]]:
+    """The figure's lines, for the tracker."""
+    return {
+        str(method): [
+            CurvePoint(
+                ratio=float(point["value"]),
+                compression=float(point["compression"]),
+                val_accuracy=float(point["val_accuracy"]),
+                test_accuracy=float(point["test_accuracy_mean"]),
+                trial=str(point["trial"]),
+            )
+            for point in points.to_dict("records")
+        ]
+        for method, points in summary.points.groupby("method", sort=False)
+    }
 
 
 def _write(summary: Summary, output: Path) -> list[Path]:

@@ -18,7 +18,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 METHODS_VIEW = "rewa-methods"
-"""Key of the view with one line per method: the mean of its runs and their range."""
+"""Key of the view that compares the methods."""
+
+CURVES_PHASE = "frontier"
+"""``rewa.phase`` of the runs, one per method, that hold a method's frontier as the report shows it."""
 
 RUNS_VIEW = "rewa-runs"
 """Key of the view with one line per run, in the method's colour."""
@@ -100,6 +103,7 @@ def install_view(
     ratios: Sequence[int] = (10, 50, 100, 200),
     *,
     phase: str = "confirm",
+    floor: float | None = None,
 ) -> str:
     """Give an experiment its saved views and a description that links to them.
 
@@ -112,7 +116,9 @@ def install_view(
         sweep: Name of the sweep, for the description.
         methods: Methods of the sweep, in display order.
         ratios: Compression ratios R whose accuracies were logged as ``test_accuracy/at_Rx``.
-        phase: Which runs to show, by their tag ``rewa.phase``.
+        phase: Which runs compare the methods, by their tag ``rewa.phase``. With :data:`CURVES_PHASE` there
+            is one run per method, drawn as it is; otherwise a method is the mean of its runs.
+        floor: Lowest accuracy on the frontier's axis; ``None`` leaves it to the UI.
 
     Returns:
         The URL, after the server's address, that opens the comparison of the methods.
@@ -120,16 +126,17 @@ def install_view(
     Raises:
         ValueError: If a view does not fit into a tag; nothing has been written then.
     """
+    trials = "confirm" if phase == CURVES_PHASE else phase
     tags = {
         _VIEW_PREFIX + METHODS_VIEW: _envelope(
-            f"Methods ({phase} runs)",
+            "Methods (recommended settings)" if phase == CURVES_PHASE else f"Methods ({phase} runs)",
             2,
-            _state(methods, ratios, phase, grouped=True),
+            _state(methods, ratios, phase, floor, grouped=phase != CURVES_PHASE),
         ),
         _VIEW_PREFIX + RUNS_VIEW: _envelope(
-            f"Every {phase} run",
+            f"Every {trials} run",
             1,
-            _state(methods, ratios, phase, grouped=False),
+            _state(methods, ratios, trials, floor, grouped=False),
         ),
         _KIND_TAG: "custom_model_development",
     }
@@ -152,13 +159,17 @@ def _description(experiment_id: str, sweep: str, methods: Sequence[str], phase: 
     # Links that begin with "#" stay inside the UI wherever the server is mounted.
     by_method = view_url(experiment_id, METHODS_VIEW).lstrip("/")
     by_run = view_url(experiment_id, RUNS_VIEW).lstrip("/")
+    drawn = (
+        "A line is a method's frontier as the report has it: at each ratio the setting that is best on "
+        "validation, its mean over the confirmation seeds."
+        if phase == CURVES_PHASE
+        else f"A line is the mean of a method's runs with `rewa.phase = {phase}` and its band their range."
+    )
     return (
         f"Sparse training methods: **[compare them]({by_method})**, or [run by run]({by_run}).\n\n"
-        f"Sweep `{sweep}` compares {', '.join(methods)}. The charts show validation accuracy "
-        "after pruning to a compression ratio (prunable weights over non-zero ones; the charts "
-        f"call it Step), for the runs with `rewa.phase = {phase}`. A line is the mean of a "
-        "method's runs and its band their range. Test accuracies are in the bar charts; the run "
-        "with `rewa.phase = summary` holds the report, the figure and the tables."
+        f"Sweep `{sweep}` compares {', '.join(methods)}. The charts show accuracy after pruning to a "
+        "compression ratio (prunable weights over non-zero ones; the charts call it Step). "
+        f"{drawn} The run with `rewa.phase = summary` holds the report, the figure and the tables."
     )
 
 
@@ -169,26 +180,32 @@ def _envelope(name: str, order: int, state: Mapping[str, Any]) -> str:
     return json.dumps({"name": name, "createdAt": order, "updatedAt": order, "state": "deflate;" + packed})
 
 
-def _state(methods: Sequence[str], ratios: Sequence[int], phase: str, *, grouped: bool) -> dict[str, Any]:
+def _state(
+    methods: Sequence[str], ratios: Sequence[int], phase: str, floor: float | None, *, grouped: bool
+) -> dict[str, Any]:
     """State of the runs page: filter, columns, grouping and charts."""
     scores = [f"test_accuracy/at_{ratio}x" for ratio in ratios]
-    middle = scores[len(scores) // 2 : len(scores) // 2 + 1]
+    curves = phase == CURVES_PHASE
+    middle = [] if curves else scores[len(scores) // 2 : len(scores) // 2 + 1]
+    lines = ["frontier/test_accuracy", "frontier/accuracy"] if curves else ["frontier/accuracy"]
     frontier, details = "rewa-frontier", "rewa-details"
     charts = [
-        _chart("frontier", "LINE", frontier, **_FRONTIER_LINE),
+        *(_chart(f"line-{key}", "LINE", frontier, **_frontier_line(key, floor)) for key in lines),
         *(_chart(f"bar-{key}", "BAR", details, metricKey=key) for key in scores),
         *(_chart(f"scatter-{key}", "SCATTER", details, **_scatter(key)) for key in middle),
     ]
     # The UI cuts the names at about 30 characters and ignores titles of single charts.
     sections = [
-        _section(frontier, "Step (x) = compression ratio", columns=1, height=400),
+        _section(frontier, "Step (x) = compression ratio", columns=len(lines), height=400),
         _section(details, "Test accuracy at fixed ratios", columns=2, height=300),
     ]
-    columns = ["tags.`rewa.method`", *(f"metrics.`{key}`" for key in ("score", *scores))]
+    order = scores[-1] if curves and scores else "score"
+    shown = scores if curves else ["score", *scores]
+    columns = ["tags.`rewa.method`", *(f"metrics.`{key}`" for key in shown)]
     by_method = [{"mode": "tag", "groupByData": "rewa.method"}]
     return {
         "searchFilter": f"tags.`rewa.phase` = '{phase}'",
-        "orderByKey": "metrics.`score`",
+        "orderByKey": f"metrics.`{order}`",
         "orderByAsc": False,
         "startTime": "ALL",
         "lifecycleFilter": "Active",
@@ -213,19 +230,22 @@ def _state(methods: Sequence[str], ratios: Sequence[int], phase: str, *, grouped
     }
 
 
-_FRONTIER_LINE: dict[str, Any] = {
-    "metricKey": "frontier/accuracy",
-    "selectedMetricKeys": ["frontier/accuracy"],
-    "xAxisKey": "step",
-    "xAxisScaleType": "log",
-    "selectedXAxisMetricKey": "",
-    "scaleType": "linear",
-    "yAxisKey": "metric",
-    "lineSmoothness": 0,
-    "displayPoints": True,
-    "useGlobalXaxisKey": False,
-    "useGlobalLineSmoothing": False,
-}
+def _frontier_line(metric: str, floor: float | None) -> dict[str, Any]:
+    """Settings of a line chart of a frontier; its x axis is the step, which is the target ratio."""
+    return {
+        "metricKey": metric,
+        "selectedMetricKeys": [metric],
+        "xAxisKey": "step",
+        "xAxisScaleType": "log",
+        "selectedXAxisMetricKey": "",
+        "scaleType": "linear",
+        "yAxisKey": "metric",
+        "lineSmoothness": 0,
+        "displayPoints": True,
+        "useGlobalXaxisKey": False,
+        "useGlobalLineSmoothing": False,
+        **({} if floor is None else {"range": {"yMin": floor, "yMax": 1.0}}),
+    }
 
 
 def _scatter(metric: str) -> dict[str, Any]:

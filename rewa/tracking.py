@@ -8,7 +8,7 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,8 @@ from urllib.parse import unquote, urlparse
 
 from rewa import mlflow_view
 from rewa.errors import UserError
-from rewa.record import Record
+from rewa.methods import REGISTRY as METHODS
+from rewa.record import HEADLINE_RATIOS, Record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,6 +38,8 @@ RUN_COLUMNS = (
 )
 CONFIG_ORDER = ("lr", "momentum", "weight_decay", "K", "M", "epsilon", "l1", "init")
 FINISHED = "FINISHED"
+DERIVED_PHASES = ("summary", mlflow_view.CURVES_PHASE)
+"""Phases of runs that are no trainings: they are made from the others."""
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +114,7 @@ class Tracker:
         self.experiment_id = self._experiment()
         self._finished: set[tuple[str, str, int]] = set()
         for run in _search(self.client, [self.experiment_id], f"tags.`rewa.sweep` = '{sweep}'"):
-            if run.data.tags.get("rewa.phase") == "summary":
+            if run.data.tags.get("rewa.phase") in DERIVED_PHASES:
                 continue
             if run.info.status == FINISHED:
                 self._finished.add(_key(run))
@@ -171,19 +174,12 @@ class Tracker:
         self._finished.add(record.key)
         return True
 
-    def log_summary(self, meta: dict[str, Any], methods: list[str]) -> None:
+    def log_summary(self, meta: dict[str, Any]) -> None:
         """Write or update the sweep's summary run and the experiment's comparison view."""
         run_id = _summary_run(self.client, self.experiment_id, self.sweep)
         self.client.log_dict(run_id, meta, META_ARTIFACT)
         self.client.set_terminated(run_id, FINISHED)
-        self.show_comparison(methods)
-
-    def show_comparison(self, methods: list[str]) -> None:
-        """Give the experiment its views of the methods' comparison; best effort, see ``mlflow_view``."""
-        try:
-            mlflow_view.install_view(self.client, self.experiment_id, self.sweep, methods)
-        except Exception as error:  # an undocumented format: never worth a sweep
-            log.warning("the comparison view could not be installed: %s", _brief(error))
+        _show_comparison(self.client, self.experiment_id, self.sweep)
 
 
 def _metrics(record: Record) -> list[Any]:
@@ -309,6 +305,8 @@ def read_sweep(tracking_uri: str | None, sweep: str | None) -> SweepRecord:
             text = _read_artifact(client, run, META_ARTIFACT)
             meta = json.loads(text) if text else {}
             continue
+        if run.data.tags.get("rewa.phase") in DERIVED_PHASES:
+            continue
         text = _read_artifact(client, run, RECORD_ARTIFACT) if run.info.status == FINISHED else None
         if text is None:
             continue
@@ -337,8 +335,38 @@ def read_sweep(tracking_uri: str | None, sweep: str | None) -> SweepRecord:
     )
 
 
-def log_report(tracking_uri: str | None, sweep: str, files: list[Path]) -> None:
-    """Keep a report's files as artifacts of the sweep's summary run.
+@dataclass(frozen=True)
+class CurvePoint:
+    """One point of a method's recommended frontier, means over the confirmation seeds.
+
+    Attributes:
+        ratio: Target compression.
+        compression: Actual compression.
+        val_accuracy: On validation, where the setting was chosen.
+        test_accuracy: On test.
+        trial: The setting.
+    """
+
+    ratio: float
+    compression: float
+    val_accuracy: float
+    test_accuracy: float
+    trial: str
+
+
+def log_report(
+    tracking_uri: str | None, sweep: str, files: list[Path], curves: Mapping[str, Sequence[CurvePoint]]
+) -> None:
+    """Keep a report with its sweep: files on the summary run, and one run per method for the UI.
+
+    The methods' runs (``rewa.phase = frontier``) hold what the report's figure shows, so that the UI
+    compares recommended settings; the mean of all confirmation runs would compare choices of settings.
+
+    Args:
+        tracking_uri: As for :func:`resolve_uri`.
+        sweep: Name of the sweep.
+        files: The report's files.
+        curves: The recommended frontier of each method; replaces those logged before.
 
     Raises:
         UserError: If the store or the sweep is missing.
@@ -348,6 +376,43 @@ def log_report(tracking_uri: str | None, sweep: str, files: list[Path]) -> None:
     run_id = _summary_run(client, experiment_id, name)
     for file in files:
         client.log_artifact(run_id, str(file))
+    client.set_terminated(run_id, FINISHED)
+    query = f"tags.`rewa.sweep` = '{name}' and tags.`rewa.phase` = '{mlflow_view.CURVES_PHASE}'"
+    for old in _search(client, [experiment_id], query):
+        client.delete_run(old.info.run_id)
+    for method, points in curves.items():
+        _log_curve(client, experiment_id, name, method, points)
+    _show_comparison(client, experiment_id, name)
+
+
+def _log_curve(
+    client: MlflowClient, experiment_id: str, sweep: str, method: str, points: Sequence[CurvePoint]
+) -> None:
+    """Write one method's recommended frontier as a run of its own."""
+    from mlflow.entities import Metric
+
+    tags = {
+        "rewa.sweep": sweep,
+        "rewa.method": method,
+        "rewa.phase": mlflow_view.CURVES_PHASE,
+        **mlflow_view.run_tags(method),
+    }
+    run_id = client.create_run(experiment_id, tags=tags, run_name=method).info.run_id
+    now = int(time.time() * 1000)
+    metrics = []
+    for point in points:
+        values = {
+            "frontier/compression": point.compression,
+            "frontier/accuracy": point.val_accuracy,
+            "frontier/test_accuracy": point.test_accuracy,
+        }
+        metrics += [
+            Metric(key, value, now, int(point.ratio)) for key, value in values.items() if math.isfinite(value)
+        ]
+        if point.ratio in HEADLINE_RATIOS and math.isfinite(point.test_accuracy):
+            metrics.append(Metric(f"test_accuracy/at_{point.ratio:g}x", point.test_accuracy, now, 0))
+            client.set_tag(run_id, f"rewa.trial_at_{point.ratio:g}x", point.trial)
+    client.log_batch(run_id, metrics=metrics)
     client.set_terminated(run_id, FINISHED)
 
 
@@ -359,11 +424,28 @@ def ui_address(tracking_uri: str | None, sweep: str | None) -> str:
     """
     uri, client = _open_existing(tracking_uri)
     name, experiment_id = _find_sweep(client, uri, sweep)
-    runs = list(_search(client, [experiment_id], f"tags.`rewa.sweep` = '{name}'"))
-    methods = sorted({m for run in runs if (m := run.data.tags.get("rewa.method"))})
+    return _show_comparison(client, experiment_id, name)
+
+
+def _show_comparison(client: MlflowClient, experiment_id: str, sweep: str) -> str:
+    """Give the experiment its views of the methods' comparison and return the address of the first.
+
+    Best effort, see ``mlflow_view``: a view that cannot be written is worth a warning only.
+    """
+    runs = list(_search(client, [experiment_id], f"tags.`rewa.sweep` = '{sweep}'"))
+    found = {m for run in runs if (m := run.data.tags.get("rewa.method"))}
+    methods = [m for m in METHODS if m in found] + sorted(found - set(METHODS))
     phases = {run.data.tags.get("rewa.phase") for run in runs}
-    phase = next((p for p in ("confirm", "search", "train") if p in phases), "confirm")
-    return mlflow_view.install_view(client, experiment_id, name, methods, phase=phase)
+    order = (mlflow_view.CURVES_PHASE, "confirm", "search", "train")
+    phase = next((p for p in order if p in phases), "confirm")
+    summary = next((r for r in runs if r.data.tags.get("rewa.phase") == "summary"), None)
+    text = _read_artifact(client, summary, META_ARTIFACT) if summary else None
+    floor = json.loads(text).get("objective", {}).get("reference") if text else None
+    try:
+        return mlflow_view.install_view(client, experiment_id, sweep, methods, phase=phase, floor=floor)
+    except Exception as error:  # an undocumented format: never worth a sweep or a report
+        log.warning("the comparison view could not be installed: %s", _brief(error))
+        return mlflow_view.view_url(experiment_id)
 
 
 def _open_existing(tracking_uri: str | None) -> tuple[str, MlflowClient]:
@@ -433,6 +515,7 @@ def _brief(error: Exception) -> str:
 __all__ = [
     "FRONTIER_COLUMNS",
     "RUN_COLUMNS",
+    "CurvePoint",
     "SweepRecord",
     "Tracker",
     "log_report",

@@ -110,6 +110,20 @@ def test_phase_selects_the_runs() -> None:
     assert state["searchFilter"] == "tags.`rewa.phase` = 'train'"
 
 
+def test_curves_are_drawn_run_by_run_and_test_first() -> None:
+    client = FakeClient()
+    install_view(client, "7", "digits", METHODS, phase=mlflow_view.CURVES_PHASE, floor=0.8)
+    state = read_view(client.tags, mlflow_view.METHODS_VIEW)
+    assert state["searchFilter"] == "tags.`rewa.phase` = 'frontier'"
+    assert state["groupBy"] is None, "grouping would replace the methods' colours"
+    lines = [chart for chart in state["compareRunCharts"] if chart["type"] == "LINE"]
+    assert [chart["metricKey"] for chart in lines] == ["frontier/test_accuracy", "frontier/accuracy"]
+    assert all(chart["range"] == {"yMin": 0.8, "yMax": 1.0} for chart in lines)
+    assert not [chart for chart in state["compareRunCharts"] if chart["type"] == "SCATTER"]
+    runs = read_view(client.tags, mlflow_view.RUNS_VIEW)
+    assert runs["searchFilter"] == "tags.`rewa.phase` = 'confirm'"
+
+
 def test_url_and_description_lead_to_the_view(client: FakeClient) -> None:
     url = install_view(client, "7", "digits", METHODS)
     assert url == view_url("7", mlflow_view.METHODS_VIEW)

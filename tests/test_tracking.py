@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 from rewa.errors import UserError
 from rewa.record import Record
 from rewa.sparsity.frontier import OperatingPoint
-from rewa.tracking import Tracker, log_report, read_sweep, resolve_uri, ui_address
+from rewa.tracking import CurvePoint, Tracker, log_report, read_sweep, resolve_uri, ui_address
 from rewa.training import Epoch
 
 
@@ -68,9 +68,10 @@ def test_tables_hold_what_was_logged(tracking_uri: str) -> None:
     )
     for one in (record(), confirmed, diverged):
         assert tracker.log(one)
-    tracker.log_summary({"trials_per_method": 1}, ["rewa", "spred"])
+    tracker.log_summary({"trials_per_method": 1})
     tables = read_sweep(tracking_uri, "s")
-    assert tables.meta == {"trials_per_method": 1}
+    workload = record().workload
+    assert tables.meta == {"trials_per_method": 1, "workload": workload}
     assert tables.config_columns == ["lr", "K"]
     assert len(tables.runs) == 3
     assert set(tables.runs["status"]) == {"completed", "diverged"}
@@ -119,15 +120,24 @@ def test_a_half_written_run_is_replaced(tracking_uri: str) -> None:
 def test_the_report_goes_to_the_one_summary_run(tracking_uri: str, tmp_path: Path) -> None:
     tracker = Tracker(tracking_uri, "s")
     tracker.log(record())
-    tracker.log_summary({}, ["rewa"])
+    tracker.log_summary({})
     page = tmp_path / "report.html"
     page.write_text("<p>hello</p>")
+    points = [CurvePoint(1, 1, 0.9, 0.8, "rewa-0000"), CurvePoint(100, 101.5, 0.7, 0.6, "rewa-0001")]
     for _ in range(2):
-        log_report(tracking_uri, "s", [page])
+        log_report(tracking_uri, "s", [page], {"rewa": points})
     query = "tags.`rewa.phase` = 'summary'"
     (summary,) = tracker.client.search_runs([tracker.experiment_id], query)
     names = {item.path for item in tracker.client.list_artifacts(summary.info.run_id)}
     assert names == {"report.html", "sweep.json"}
+
+    (curve,) = tracker.client.search_runs([tracker.experiment_id], "tags.`rewa.phase` = 'frontier'")
+    history = tracker.client.get_metric_history(curve.info.run_id, "frontier/test_accuracy")
+    assert {m.step: m.value for m in history} == {1: 0.8, 100: 0.6}
+    assert curve.data.metrics["test_accuracy/at_100x"] == 0.6
+    assert curve.data.tags["rewa.trial_at_100x"] == "rewa-0001"
+    assert len(read_sweep(tracking_uri, "s").runs) == 1, "derived runs are no trainings"
+    assert not Tracker(tracking_uri, "s").log(record()), "and do not confuse a resumed sweep"
 
 
 def test_the_ui_address_opens_the_view_of_the_newest_sweep(tracking_uri: str) -> None:

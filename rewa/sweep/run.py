@@ -150,7 +150,7 @@ def run_sweep(
     folder.write_meta(meta)
     records = folder.records("search") + folder.records("confirm")
     tracker = TrackingWriter(tracking_uri, space.name).finish(records)
-    tracker.log_summary(meta, list(space.methods))
+    tracker.log_summary(meta)
     searched = folder.records("search")
     complete = Counter(r.method for r in searched).total() >= len(
         space.methods

@@ -70,3 +70,14 @@ def test_search_figure_counts_a_failed_run_as_nothing() -> None:
     line = search_figure(runs).axes[0].get_lines()[0]
     assert list(line.get_xdata()) == [1, 2, 3]
     assert list(line.get_ydata()) == pytest.approx([0.0, 0.51, 0.52])
+
+
+def test_a_dense_line_below_the_zoom_has_no_label_to_squeeze_the_axes() -> None:
+    record = make_record({"rewa": flat(0.96), "magnitude": flat(0.5)})
+    settings = mean_frontier(record.frontier, CONFIG)
+    points, dense = best_attained(settings), dense_reference(settings)
+    assert dense is not None
+    assert dense.test < zoom_limits(points, dense)[0]
+    figure = frontier_figure(points, dense, "title")
+    assert not figure.axes[0].texts
+    png(figure)  # draws it: matplotlib warns if the layout fails, and warnings are errors here

@@ -13,7 +13,6 @@ import pandas as pd
 import pytest
 from synthetic import CONFIG, Record, flat, frontier_rows, make_record, realistic, run_row
 
-import rewa
 from analysis import figures, report
 from analysis.caveats import caveats
 from analysis.page import context, summarise
@@ -264,8 +263,9 @@ def fake_tracking(record: Record | None, logged: list[Any]) -> SimpleNamespace:
             raise UserError(f"no sweep {sweep} in {tracking_uri}")
         return record
 
-    def log_report(tracking_uri: str | None, sweep: str, files: list[Path]) -> None:
-        logged.append((tracking_uri, sweep, [path.name for path in files]))
+    def log_report(tracking_uri: str | None, sweep: str, files: list[Path], curves: Any) -> None:
+        at_100 = {method: point.test_accuracy for method, points in curves.items() for point in points}
+        logged.append((tracking_uri, sweep, [path.name for path in files], at_100))
 
     return SimpleNamespace(read_sweep=read_sweep, log_report=log_report)
 
@@ -275,20 +275,27 @@ def test_main_writes_logs_and_prints(
 ) -> None:
     logged: list[Any] = []
     record = make_record({"rewa": flat(0.96, THIN), "sgd_l1": flat(0.97, THIN)})
-    monkeypatch.setattr(rewa, "tracking", fake_tracking(record, logged), raising=False)
+    monkeypatch.setattr(report, "tracking", fake_tracking(record, logged))
     monkeypatch.chdir(tmp_path)
     assert main(["--tracking-uri", "sqlite:///x.db"]) == 0
-    assert logged == [("sqlite:///x.db", "digits", NAMES)]
+    ((*where, names, curves),) = logged
+    assert where == ["sqlite:///x.db", "digits"]
+    assert names == NAMES
+    assert curves == {"rewa": pytest.approx(0.96), "sgd_l1": pytest.approx(0.97)}
     assert (tmp_path / "results" / "digits" / "report.html").exists()
     out = capsys.readouterr().out.splitlines()
     assert out[0].startswith("At 100x compression sgd_l1 leads")
-    assert out[-4:] == [str(Path("results/digits") / name) for name in NAMES]
+    assert out[-3:] == [
+        "report: results/digits/report.html",
+        "beside it: frontier.csv, pareto.csv, frontier.png",
+        "runs: rewa ui --sweep digits",
+    ]
 
 
 def test_main_tells_a_user_error_in_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(rewa, "tracking", fake_tracking(None, []), raising=False)
+    monkeypatch.setattr(report, "tracking", fake_tracking(None, []))
     assert main(["--tracking-uri", "here", "--sweep", "gone"]) == 2
     captured = capsys.readouterr()
     assert captured.err == "error: no sweep gone in here\n"
