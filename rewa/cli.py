@@ -30,7 +30,7 @@ def list_registered() -> None:
     """List workloads, methods and search spaces."""
     from rewa.methods import REGISTRY as METHODS
     from rewa.methods import get_method
-    from rewa.sweep.space import spaces_folder
+    from rewa.sweep.space_file import spaces_folder
     from rewa.workloads import REGISTRY as WORKLOADS
     from rewa.workloads import get_workload
 
@@ -57,7 +57,7 @@ def train(
     epochs: Annotated[int | None, typer.Option(help="Default: the workload's own.")] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     output: Annotated[
-        Path | None, typer.Option(help="Default: results/train/<workload>-<method>-seed-<seed>.")
+        Path | None, typer.Option(help="Default: a folder of its own in results/train.")
     ] = None,
     tracking_uri: TrackingUri = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
@@ -81,7 +81,7 @@ def sweep(
     """Tune every method of a search space on an equal budget and confirm the best settings."""
     from rewa.sweep.executor import check_address, check_local_resources
     from rewa.sweep.run import open_sweep, run_sweep
-    from rewa.sweep.space import find_space, load_space
+    from rewa.sweep.space_file import find_space, load_space
     from rewa.tracking import resolve_uri
 
     path = find_space(space)

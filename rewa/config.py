@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from rewa.errors import UserError
 from rewa.registry import did_you_mean
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 S = TypeVar("S", bound="Settings")
 
@@ -43,6 +46,11 @@ def sentence_for(settings: type[BaseModel], error: ValidationError) -> tuple[tup
     """
     details = error.errors(include_url=False)
     detail = min(details, key=lambda d: d["type"] != "extra_forbidden")
+    return detail["loc"], sentence_of(settings, detail)
+
+
+def sentence_of(settings: type[BaseModel], detail: ErrorDetails) -> str:
+    """Say what one of pydantic's errors means, without a final stop."""
     location = detail["loc"]
     key = ".".join(str(part) for part in location)
     problem = detail["msg"].removeprefix("Value error, ")
@@ -50,25 +58,32 @@ def sentence_for(settings: type[BaseModel], error: ValidationError) -> tuple[tup
     match detail["type"]:
         case "extra_forbidden":
             known = _fields_at(settings, location[:-1])
-            return location, f"unknown key {key!r}" + (
-                did_you_mean(str(location[-1]), known) if known else ""
-            )
+            hint = did_you_mean(str(location[-1]), known) if known else ""
+            return f"unknown key {key!r}{hint}"
         case "missing":
-            return location, f"missing key {key!r}"
+            return f"missing key {key!r}"
         case "value_error" | "assertion_error":
             raw = str(detail["ctx"]["error"])
-            return location, f"{key}: {raw}" if key else raw
+            return f"{key}: {raw}" if key else raw
         case _:
-            return location, f"{key} = {detail['input']!r}: {problem}"
+            return f"{key} = {detail['input']!r}: {problem}"
 
 
 def _fields_at(settings: type[BaseModel], path: tuple[str | int, ...]) -> list[str]:
     """Return the keys that a nested model accepts; empty where the path leads through free keys."""
-    model: type[BaseModel] = settings
+    here: Any = settings
     for part in path:
-        field = model.model_fields.get(str(part))
-        inner = field.annotation if field else None
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-            return []
-        model = inner
-    return [field.alias or name for name, field in model.model_fields.items()]
+        if isinstance(here, type) and issubclass(here, BaseModel):
+            field = here.model_fields.get(str(part))
+            here = field.annotation if field else None
+        else:
+            here = get_args(here)[-1] if get_origin(here) is dict else None
+        here = next((a for a in get_args(here) if a is not type(None)), here) if _optional(here) else here
+    if not (isinstance(here, type) and issubclass(here, BaseModel)):
+        return []
+    return [field.alias or name for name, field in here.model_fields.items()]
+
+
+def _optional(annotation: Any) -> bool:
+    """Return whether an annotation is ``X | None``."""
+    return type(None) in get_args(annotation)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 import torch
@@ -58,14 +59,64 @@ def _shuffled(weight: Tensor) -> Tensor:
     return weight.flatten()[order].view_as(weight).clone()
 
 
-def factorise(module: nn.Module, depth: int, init: Initialisation) -> list[nn.Parameter]:
-    """Replace a module's ``weight`` by factors, in place, and return the factors."""
-    parametrize.register_parametrization(module, "weight", HadamardParametrization(depth, init))
-    parametrizations = module.parametrizations
-    assert isinstance(parametrizations, nn.ModuleDict)
-    return list(parametrizations["weight"].parameters())
+def factorise(modules: Iterable[nn.Module], depth: int, init: Initialisation) -> list[nn.Parameter]:
+    """Replace the ``weight`` of modules by factors, in place.
+
+    Modules that share one weight share its factors.
+
+    Args:
+        modules: Modules with a plain parameter ``weight``.
+        depth: Number of factors per weight.
+        init: See :class:`HadamardParametrization`.
+
+    Returns:
+        All factors, shared ones once.
+    """
+    factors_of: dict[int, list[nn.Parameter]] = {}
+    for module in modules:
+        weight = module.weight
+        parametrize.register_parametrization(module, "weight", HadamardParametrization(depth, init))
+        originals = _originals(module)
+        for name, shared in zip(originals, factors_of.get(id(weight), []), strict=False):
+            setattr(_parametrizations(module), name, shared)
+        factors_of.setdefault(id(weight), [getattr(_parametrizations(module), n) for n in originals])
+    return [factor for factors in factors_of.values() for factor in factors]
 
 
-def materialise(module: nn.Module) -> None:
-    """Replace a parametrized ``weight`` by its current value, in place."""
-    parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
+def materialise(modules: Iterable[nn.Module]) -> None:
+    """Replace parametrized weights by their current values, in place; shared ones stay shared."""
+    dense: dict[tuple[int, ...], nn.Parameter] = {}
+    for module in modules:
+        if not parametrize.is_parametrized(module, "weight"):
+            continue
+        key = tuple(id(getattr(_parametrizations(module), name)) for name in _originals(module))
+        _give_own_class(module)
+        parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
+        weight = module.weight
+        assert isinstance(weight, torch.Tensor)
+        if not isinstance(weight, nn.Parameter):  # torch leaves a frozen weight behind as a plain tensor
+            weight = nn.Parameter(weight.detach(), requires_grad=False)
+            del module.weight
+        module.weight = dense.setdefault(key, weight)
+
+
+def _parametrizations(module: nn.Module) -> nn.Module:
+    """Return the parametrization list of a module's weight, which holds the factors."""
+    everything = module.parametrizations
+    assert isinstance(everything, nn.ModuleDict)
+    return everything["weight"]
+
+
+def _originals(module: nn.Module) -> list[str]:
+    """Return the names of a weight's factors, in order: original0, original1, ..."""
+    return [name for name, _ in _parametrizations(module).named_parameters(recurse=False)]
+
+
+def _give_own_class(module: nn.Module) -> None:
+    """Undo the sharing of the parametrized class between a module and its deep copies.
+
+    Removing a parametrization deletes a property from that class, which would break the others.
+    """
+    shared = type(module)
+    own = {k: v for k, v in vars(shared).items() if k not in ("__dict__", "__weakref__")}
+    module.__class__ = type(shared.__name__, shared.__bases__, own)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from rewa.errors import UserError
-from rewa.methods import get_method
+from rewa.methods import Method, get_method
 from rewa.record import HEADLINE_RATIOS, Record, make_record, save_record
 from rewa.sweep.trial import describe
 from rewa.tracking import Tracker, resolve_uri
@@ -64,7 +66,8 @@ def train_once(
     recipe = {} if epochs is None else {"epochs": epochs}
     workload_class.Config.parse(recipe, f"workload {workload_name!r}")
     uri = resolve_uri(tracking_uri)
-    folder = output or Path("results/train") / f"{workload_name}-{method_name}-seed-{seed}"
+    trial = f"{method_name}-{_digest(workload_class.Config.parse(recipe, '').model_dump(), method)}"
+    folder = output or Path("results/train") / f"{workload_name}-{trial}-seed-{seed}"
     if output and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder}: is taken; choose another --output")
     workload = workload_class.from_values(recipe, pick_device(device))
@@ -74,7 +77,7 @@ def train_once(
         sweep=f"train-{workload_name}",
         workload=describe(workload),
         method=method_name,
-        trial=folder.name,
+        trial=trial,
         phase="train",
         seed=seed,
         config=method.config.model_dump(),
@@ -82,8 +85,14 @@ def train_once(
     save_record(record, folder)
     print(_summary(record))
     print(f"files: {folder}/result.json, {folder}/frontier.csv")
-    Tracker(uri, record.sweep).log(record)
-    print(f"run: {uri}; see it with: rewa ui --sweep {record.sweep}")
+    known = "" if Tracker(uri, record.sweep).log(record) else " (the same setting and seed was there already)"
+    print(f"run: {uri}{known}; see it with: rewa ui --sweep {record.sweep}")
+
+
+def _digest(recipe: dict[str, Any], method: Method) -> str:
+    """Return eight characters that name a setting: the same for all its seeds, different otherwise."""
+    text = json.dumps([recipe, method.config.model_dump()], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def _fit_with_bar(workload: Any, method: Any, seed: int) -> TrainingResult:

@@ -157,6 +157,26 @@ def test_train_writes_result_and_frontier(cli: Cli, tracking_uri: str) -> None:
     assert len(tables.frontier) == len(rows)
 
 
+def test_another_setting_is_another_run_and_the_same_one_is_not(cli: Cli, tracking_uri: str) -> None:
+    common = ["--epochs", "1", "--tracking-uri", tracking_uri]
+    for lr, seed, known in [
+        ("0.1", "0", False),
+        ("0.2", "0", False),
+        ("0.1", "1", False),
+        ("0.1", "0", True),
+    ]:
+        status, out, err = cli("train", "digits", "magnitude", "--set", f"lr={lr}", "--seed", seed, *common)
+        assert status == 0, err
+        assert ("was there already" in out) == known
+
+    from rewa.tracking import read_sweep
+
+    runs = read_sweep(tracking_uri, "train-digits").runs
+    assert len(runs) == 3
+    assert sorted(runs.groupby("trial")["seed"].nunique()) == [1, 2], "seeds of a setting share its name"
+    assert len(list(Path("results/train").iterdir())) == 3
+
+
 def test_a_cluster_nobody_answers_at_is_told_before_anything_is_written(cli: Cli) -> None:
     status, _, err = cli("sweep", write(SPACE), "--address", "127.0.0.1:1")
     assert status == 2

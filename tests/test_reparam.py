@@ -31,7 +31,7 @@ def test_gradient_of_a_factor_is_the_chain_rules(depth: int) -> None:
     """d loss / d factor_i = (d loss / d w) * product of the other factors."""
     torch.manual_seed(0)
     linear = layer(torch.randn(3, 4, dtype=torch.float64))
-    factors = factorise(linear, depth, "original")
+    factors = factorise([linear], depth, "original")
     outer = torch.randn(3, 4, dtype=torch.float64)
     (outer * linear.weight).sum().backward()
     for i, factor in enumerate(factors):
@@ -43,7 +43,7 @@ def test_gradient_of_a_factor_is_the_chain_rules(depth: int) -> None:
 def test_gradient_by_finite_differences() -> None:
     torch.manual_seed(0)
     linear = layer(torch.randn(2, 2, dtype=torch.float64))
-    factors = factorise(linear, 2, "balanced")
+    factors = factorise([linear], 2, "balanced")
     inputs = torch.randn(5, 2, dtype=torch.float64)
     linear(inputs).pow(3).sum().backward()
     h = 1e-6
@@ -77,11 +77,11 @@ def test_materialise_leaves_a_plain_layer() -> None:
     torch.manual_seed(0)
     linear = layer(torch.randn(3, 4))
     inputs = torch.randn(2, 4)
-    factors = factorise(linear, 2, "balanced")
+    factors = factorise([linear], 2, "balanced")
     with torch.no_grad():
         factors[0].mul_(2)
     effective, output = linear.weight.detach().clone(), linear(inputs).detach()
-    materialise(linear)
+    materialise([linear])
     assert type(linear) is nn.Linear
     assert isinstance(linear.weight, nn.Parameter)
     assert [name for name, _ in linear.named_parameters()] == ["bias", "weight"]

@@ -12,14 +12,8 @@ from hypothesis import strategies as st
 
 from rewa.errors import UserError
 from rewa.methods import get_method
-from rewa.sweep.space import (
-    Distribution,
-    SearchSpace,
-    find_space,
-    load_space,
-    space_from_values,
-    spaces_folder,
-)
+from rewa.sweep.space import Distribution, SearchSpace, space_from_values
+from rewa.sweep.space_file import find_space, load_space, spaces_folder
 
 SPACE = """\
 name: little
@@ -217,8 +211,8 @@ BROKEN: list[tuple[str, str, int, list[str]]] = [
     (
         "coordinates of a method without K",
         swapped("  sgd_l1:\n", "  sgd_l1:\n    coordinates: {weight_scale: 0.05}\n"),
-        21,
-        ["sgd_l1"],
+        20,
+        ["coordinates", "sgd_l1"],
     ),
     ("sampled and fixed", swapped("epsilon: 0", "K: 3"), 15, ["'K'", "both sampled and fixed"]),
     (
@@ -433,3 +427,15 @@ def test_distributions(values: dict[str, Any], asked: Any, inside: list[Any], ou
     assert distribution.suggest(FakeTrial(), "x") == asked
     assert all(distribution.contains(value) for value in inside)
     assert not any(distribution.contains(value) for value in outside)
+
+
+def test_a_key_given_twice_is_refused(tmp_path: Path) -> None:
+    """YAML would silently keep the last, and a method's space could vanish."""
+    message = refusal(SPACE + "trials: 5\n", tmp_path)
+    assert "'trials' is given twice" in message
+    assert f"line {SPACE.count(chr(10)) + 1}" in message
+
+
+def test_unknown_nested_keys_get_a_suggestion(tmp_path: Path) -> None:
+    message = refusal(SPACE.replace("    sample:", "    smaple:", 1), tmp_path)
+    assert "did you mean 'sample'?" in message

@@ -7,7 +7,7 @@ from torch import nn
 from torch.optim.optimizer import Optimizer
 
 from rewa.methods.base import Method, MethodConfig
-from rewa.optim import ReWA, param_groups
+from rewa.optim import ROUNDING, ReWA, param_groups
 
 
 class ReWAConfig(MethodConfig):
@@ -20,7 +20,7 @@ class ReWAConfig(MethodConfig):
 
     @model_validator(mode="after")
     def _M_below_K(self) -> ReWAConfig:  # noqa: N802
-        if self.M > self.K - 1:
+        if self.M > (self.K - 1) * (1 + ROUNDING):
             raise ValueError(
                 f"M = {self.M:g} is larger than K - 1 = {self.K - 1:g}; "
                 "the adaptive rate needs 0 <= M <= K - 1"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pydantic import Field
 from torch import nn
-from torch.nn.utils.parametrize import is_parametrized
 from torch.optim.optimizer import Optimizer
 from torch.optim.sgd import SGD
 
@@ -33,11 +32,8 @@ class Spred(Method):
         """Factorise the weights in place and return SGD over the factors."""
         config: SpredConfig = self.config
         _, rest = weights_and_rest(model)
-        factors = [
-            factor
-            for _, module in list(prunable_modules(model))
-            for factor in factorise(module, depth=2, init=config.init)
-        ]
+        layers = [module for _, module in prunable_modules(model)]
+        factors = factorise(layers, depth=2, init=config.init)
         groups = [
             {"params": factors, "weight_decay": config.weight_decay},
             {"params": rest, "weight_decay": 0.0},
@@ -46,6 +42,4 @@ class Spred(Method):
 
     def materialise(self, model: nn.Module) -> None:
         """Multiply the factors out."""
-        for _, module in prunable_modules(model):
-            if is_parametrized(module, "weight"):
-                materialise(module)
+        materialise([module for _, module in prunable_modules(model)])

@@ -16,6 +16,9 @@ from rewa.optim.power import X_FLOOR, abs_power, latent_to_parameter, signed_roo
 
 Group = dict[str, Any]
 
+ROUNDING = 1e-9
+"""Relative room for K - 1 computed in floating point: 2.3 - 1 is a little less than 1.3."""
+
 
 class ReWA(Optimizer):
     r"""Sparse training by Eq. 3 of the ReWA paper.
@@ -105,8 +108,10 @@ class ReWA(Optimizer):
             params = [p for p in group["params"] if p.grad is not None]
             if not params:
                 continue
+            for p in params:
+                _refuse_unsupported(p)
             latents = [self._latent(p, group["K"]) for p in params]
-            grads = [_gradient(p, y) for p, y in zip(params, latents, strict=True)]
+            grads = [p.grad.to(y.dtype) for p, y in zip(params, latents, strict=True)]
             buffers = [self._buffer(p, y, group) for p, y in zip(params, latents, strict=True)]
             update = _foreach_update if _use_foreach(group, params) else _single_update
             update(latents, grads, buffers, group)
@@ -142,6 +147,8 @@ class ReWA(Optimizer):
         state = self.state[p]
         latent = state["latent"]
         changed = latent_to_parameter(latent, K).to(p.dtype) != p
+        if p in self._written:  # a zero that somebody else wrote is a zero, also where x was one already
+            changed |= (p == 0) & (latent != 0)
         latent.copy_(torch.where(changed, signed_root(p.detach().to(latent.dtype), K), latent))
         if "momentum_buffer" in state:  # or its momentum would carry a masked weight away from zero
             state["momentum_buffer"].masked_fill_(changed & (p == 0), 0.0)
@@ -168,6 +175,8 @@ class ReWA(Optimizer):
 
         (torch casts state to the parameter's dtype, which would round a float32 latent under bf16.)
         """
+        for group in state_dict["param_groups"]:
+            _check({**self.defaults, **group})
         super().load_state_dict(state_dict)
         self._written = WeakTensorKeyDictionary()
         params = [p for group in self.param_groups for p in group["params"]]
@@ -188,7 +197,7 @@ def _single_update(
             bracket = bracket * abs_power(hardshrink(y, X_FLOOR ** (1.0 / M)).abs(), M)
         if epsilon > 0:
             power = abs_power(y.abs(), K - 1)
-            bracket = bracket * (power / (power + epsilon))
+            bracket = bracket * (power / (power + max(epsilon, X_FLOOR)))
         if group["weight_decay"] != 0:
             bracket = torch.add(bracket, y, alpha=group["weight_decay"])
         if buffer is not None:
@@ -207,7 +216,7 @@ def _foreach_update(
         brackets = list(torch._foreach_mul(_foreach_abs_power(shrunk, M), brackets))
     if epsilon > 0:
         ratio = _foreach_abs_power(latents, K - 1)
-        torch._foreach_div_(ratio, torch._foreach_add(ratio, epsilon))
+        torch._foreach_div_(ratio, torch._foreach_add(ratio, max(epsilon, X_FLOOR)))
         brackets = list(torch._foreach_mul(ratio, brackets))
     if group["weight_decay"] != 0:
         brackets = list(torch._foreach_add(brackets, latents, alpha=group["weight_decay"]))
@@ -235,15 +244,13 @@ def _use_foreach(group: Group, params: Iterable[Tensor]) -> bool:
     return chosen
 
 
-def _gradient(p: Tensor, latent: Tensor) -> Tensor:
-    """Return the gradient in the latent's precision."""
-    grad = p.grad
-    assert grad is not None
-    if grad.is_sparse:
+def _refuse_unsupported(p: Tensor) -> None:
+    """Raise RuntimeError for a sparse or complex gradient."""
+    assert p.grad is not None
+    if p.grad.is_sparse:
         raise RuntimeError("ReWA does not support sparse gradients; use a dense gradient (sparse=False).")
-    if grad.is_complex():
+    if p.grad.is_complex():
         raise RuntimeError("ReWA does not support complex parameters; view them as real tensors.")
-    return grad.to(latent.dtype)
 
 
 def _check(group: Group) -> None:
@@ -253,7 +260,7 @@ def _check(group: Group) -> None:
         raise ValueError(f"lr = {lr} is out of range: it must be finite and >= 0.")
     if not (K >= 1 and math.isfinite(K)):
         raise ValueError(f"K = {K} is out of range: it must be finite and >= 1.")
-    if not 0 <= M <= K - 1:
+    if not 0 <= M <= (K - 1) * (1 + ROUNDING):
         raise ValueError(f"M = {M} is out of range: it must satisfy 0 <= M <= K - 1 = {K - 1}.")
     for name in ("epsilon", "weight_decay"):
         if not (group[name] >= 0 and math.isfinite(group[name])):

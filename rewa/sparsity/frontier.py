@@ -78,6 +78,8 @@ def measure_frontier(
     weights = prunable_weights(model)
     if not weights:
         raise ValueError("the model has no convolution or linear weights to prune.")
+    if not ratios and not thresholds:
+        raise ValueError("give at least one target ratio or threshold.")
     if any(ratio < 1 for ratio in ratios):
         raise ValueError(f"target ratios must be >= 1, got {min(ratios)}.")
     original = torch.cat([w.detach().flatten() for w in weights.values()])

@@ -13,11 +13,11 @@ from rewa.sweep.space import Objective
 def pareto_settings(records: Sequence[Record], limit: int, objective: Objective) -> list[Record]:
     """Choose the settings whose pooled frontier is best on validation.
 
-    A setting is Pareto-optimal if, at some compression, no other setting of the method is at least as
-    accurate there and at every larger one. Of those, the best all-rounder (by the sweep's objective)
-    comes first, then the most accurate unpruned, where every frontier starts and drops are counted
-    from, and then greedily whatever adds most area to the frontier attained by those already taken,
-    so that a specialist for high compression is kept beside them.
+    A setting is Pareto-optimal if no setting of the method is at least as accurate at at least the same
+    compression as one of its points, and better in one of the two. Of those, the best all-rounder (by the
+    sweep's objective) comes first, then the most accurate unpruned, where every frontier starts and drops
+    are counted from, and then greedily whatever adds most area to the frontier attained by those already
+    taken, so that a specialist for high compression is kept beside them.
 
     Args:
         records: Finished search trials of one method; diverged ones are passed over.

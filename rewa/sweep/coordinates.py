@@ -14,7 +14,8 @@ from pydantic import Field
 from rewa.config import Settings
 from rewa.theory import M_for_p, lr_for_step, weight_decay_for_budget
 
-COORDINATES = ("p", "effective_step", "decay_budget")
+DECIDES = {"p": "M", "effective_step": "lr", "decay_budget": "weight_decay"}
+"""Setting that each coordinate decides, in the order in which they are mapped."""
 
 
 class Coordinates(Settings):
@@ -36,7 +37,7 @@ class Coordinates(Settings):
             values: Sampled and fixed values; must hold K and momentum, and M unless p is there.
             schedule_sum: Sum of the learning-rate factors over the training's steps.
         """
-        config = {key: value for key, value in values.items() if key not in COORDINATES}
+        config = {key: value for key, value in values.items() if key not in DECIDES}
         K, momentum = config["K"], config["momentum"]
         if "p" in values:
             config["M"] = M_for_p(K, values["p"])

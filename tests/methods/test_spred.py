@@ -74,5 +74,5 @@ def test_frozen_layers_stay() -> None:
 
 def test_factorise_returns_the_factors() -> None:
     linear = layer([4.0, -9.0])
-    factors = factorise(linear, 2, "balanced")
+    factors = factorise([linear], 2, "balanced")
     assert [id(f) for f in factors] == [id(p) for p in linear.parameters()]

@@ -83,7 +83,7 @@ def test_nothing_trainable_is_an_error() -> None:
 
 def test_a_parametrized_layer_is_refused_by_name() -> None:
     model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
-    factorise(model[1], 2, "balanced")
+    factorise([model[1]], 2, "balanced")
     with pytest.raises(ValueError, match="layer '1' is parametrized"):
         prunable_weights(model)
 

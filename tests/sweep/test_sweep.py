@@ -19,7 +19,7 @@ import pytest
 
 from rewa.methods import REGISTRY as METHODS
 from rewa.sparsity.frontier import RATIOS, THRESHOLDS
-from rewa.sweep.space import find_space
+from rewa.sweep.space_file import find_space
 from rewa.tracking import FRONTIER_COLUMNS, read_sweep
 
 TRIALS, SETTINGS, SEEDS = 3, 1, 2

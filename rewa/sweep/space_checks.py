@@ -1,0 +1,134 @@
+"""Checks a search space against the methods it names, before anything is run."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from pydantic import ValidationError
+
+from rewa.config import sentence_of
+from rewa.errors import UserError
+from rewa.methods import REGISTRY as METHODS
+from rewa.methods import get_method
+from rewa.registry import did_you_mean
+from rewa.sweep.coordinates import DECIDES
+from rewa.sweep.space import MethodSpace, SearchSpace
+
+Place = tuple[str, str]
+Problem = tuple[tuple[str | int, ...], str]
+
+
+def first_problem(space: SearchSpace) -> Problem | None:
+    """Check each method's part against the method itself; return the first problem."""
+    for name, part in space.methods.items():
+        here = ("methods", name)
+        if name not in METHODS:
+            return here, f"unknown method {name!r}{did_you_mean(name, METHODS)}"
+        problem = (
+            _wrong_keys(here, name, part)
+            or _wrong_coordinates(here, name, part)
+            or _wrong_fixed(here, name, part)
+            or _wrong_conditions(here, part)
+            or _wrong_known(here, part)
+            or _wrong_corner(here, name, part)
+        )
+        if problem:
+            return problem
+    return None
+
+
+def _wrong_keys(here: Place, name: str, part: MethodSpace) -> Problem | None:
+    """Check that what is sampled or fixed exists, once."""
+    fields = get_method(name).Config.model_fields
+    known = [*fields, *DECIDES] if part.coordinates else list(fields)
+    for group, keys in (("sample", part.sample), ("fixed", part.fixed)):
+        for key in keys:
+            if key not in fields and key not in DECIDES:
+                return (
+                    *here,
+                    group,
+                    key,
+                ), f"method {name!r} has no setting {key!r}{did_you_mean(key, known)}"
+    if both := set(part.sample) & set(part.fixed):
+        return (*here, "fixed", min(both)), f"{min(both)!r} is both sampled and fixed"
+    return None
+
+
+def _wrong_coordinates(here: Place, name: str, part: MethodSpace) -> Problem | None:
+    """Check that coordinates are defined, make sense for the method, and decide nothing twice."""
+    given = {**dict.fromkeys(part.sample, "sample"), **dict.fromkeys(part.fixed, "fixed")}
+    if part.coordinates:
+        needed = {"K", "momentum", *DECIDES.values()}
+        if lacking := sorted(needed - set(get_method(name).Config.model_fields)):
+            return (
+                *here,
+                "coordinates",
+            ), f"coordinates need a method with {lacking[0]}, which {name!r} has not"
+    for coordinate, decided in DECIDES.items():
+        if coordinate not in given:
+            continue
+        where = (*here, given[coordinate], coordinate)
+        if not part.coordinates:
+            return where, f"{coordinate!r} needs 'coordinates: {{weight_scale: ...}}'"
+        if decided in given:
+            where = (*here, given[decided], decided)
+            return where, f"{decided!r} is decided by {coordinate!r} already; remove one of them"
+    return None
+
+
+def _wrong_fixed(here: Place, name: str, part: MethodSpace) -> Problem | None:
+    """Check each fixed value by itself."""
+    settings = get_method(name).Config
+    try:
+        settings.model_validate({k: v for k, v in part.fixed.items() if k not in DECIDES})
+    except ValidationError as error:
+        for detail in error.errors(include_url=False):
+            if detail["loc"] and detail["loc"][0] in part.fixed:
+                return (*here, "fixed", str(detail["loc"][0])), sentence_of(settings, detail)
+    return None
+
+
+def _wrong_conditions(here: Place, part: MethodSpace) -> Problem | None:
+    """Check that conditions refer to quantities sampled earlier."""
+    earlier: list[str] = []
+    for key, distribution in part.sample.items():
+        for other in distribution.when:
+            if other not in earlier:
+                where = (*here, "sample", key)
+                return where, f"'when' refers to {other!r}, which is not sampled before {key!r}"
+        earlier.append(key)
+    return None
+
+
+def _wrong_known(here: Place, part: MethodSpace) -> Problem | None:
+    """Check that known settings lie inside the distributions."""
+    for index, values in enumerate(part.known):
+        where = (*here, "known", index)
+        for key, value in values.items():
+            if key not in part.sample:
+                return where, f"known setting has {key!r}, which is not sampled"
+            if not part.sample[key].contains(value):
+                return where, f"known {key} = {value!r} is outside its distribution"
+        for key in part.sample:
+            if key not in values and part.active(values, key):
+                return where, f"known setting lacks {key!r}"
+    return None
+
+
+def _wrong_corner(here: Place, name: str, part: MethodSpace) -> Problem | None:
+    """Check the method's config at the corners of the box, so that no draw can be invalid."""
+    corners = itertools.product(*(d.ends() for d in part.sample.values()))
+    for corner in itertools.islice(corners, 4096):
+        values: dict[str, Any] = {}
+        for key, value in zip(part.sample, corner, strict=True):
+            if part.active(values, key):
+                values[key] = value
+        try:
+            part.config(name, values, schedule=1.0)
+        except KeyError as error:  # a coordinate reads a setting that nothing gives
+            return (*here, "sample"), f"the coordinates need {error}, which is neither sampled nor fixed"
+        except (UserError, ArithmeticError, TypeError) as error:
+            drawn = ", ".join(f"{key}={value}" for key, value in values.items())
+            return (*here, "sample"), f"the draw ({drawn}) is not valid: {error}"
+    return None
