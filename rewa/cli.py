@@ -99,7 +99,8 @@ def sweep(
     finally:
         folder.unlock()
     counts = ", ".join(f"{count} {status}" for status, count in sorted(outcome.counts.items()))
-    again = f"rewa sweep {space} --output {target} --resume"
+    tracked = f" --tracking-uri {tracking_uri}" if tracking_uri else ""
+    again = f"rewa sweep {space} --output {target} --resume{tracked}"
     if not outcome.complete:
         print(f"stopped early: {counts}; nothing finished is lost. Go on with: {again}")
         raise typer.Exit(1)
@@ -108,7 +109,6 @@ def sweep(
     if outcome.ran == 0 and folder.report.is_file():
         print(f"report: {folder.report}")
     else:
-        tracked = f" --tracking-uri {tracking_uri}" if tracking_uri else ""
         command = f"python -m analysis.report --sweep {settled.name} --output {target}{tracked}"
         print(f"next: {command}")
 
