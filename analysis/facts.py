@@ -35,7 +35,7 @@ def fairness(record: SweepRecord, metric: str) -> list[tuple[str, str]]:
     per_method = meta.get("trials_per_method") or text.span([str(n) for n in sorted(counts)])
     goal = (
         f"area under validation {metric} above {objective.get('reference', '?')} over "
-        f"log10(compression) up to {objective.get('max_compression', '?')}x, criterion "
+        f"log10(compression) up to {_plain(objective.get('max_compression', '?'))}x, criterion "
         f"{objective.get('criterion', '?')}"
     )
     what = " ".join(str(workload[key]) for key in ("name", "model") if workload.get(key))
@@ -69,3 +69,8 @@ def fairness(record: SweepRecord, metric: str) -> list[tuple[str, str]]:
 
 def _listed(values: Any) -> str:
     return ", ".join(str(value) for value in values) if isinstance(values, list | tuple) else ""
+
+
+def _plain(value: object) -> str:
+    """Write 500.0 as 500."""
+    return f"{value:g}" if isinstance(value, float) else str(value)

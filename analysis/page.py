@@ -131,6 +131,8 @@ def commands(summary: Summary) -> list[dict[str, str]]:
     """One command per setting that answers some question."""
     workload = section(summary.record.meta, "workload")
     epochs = workload.get("epochs")
+    cores = section(section(summary.record.meta, "space"), "resources").get("cpu", 1)
+    threads = max(1, int(cores))  # the last bits of a training depend on it
     name = str(workload.get("name") or WORKLOAD_UNKNOWN)
     chosen = summary.answers[summary.answers["seeds"] > 0].drop_duplicates(["method", "trial"])
     rows: list[dict[str, str]] = []
@@ -140,7 +142,7 @@ def commands(summary: Summary) -> list[dict[str, str]]:
             config = text.config_of(row, summary.record.config_columns)
             seed = int(row["first_seed"])
             epoch_count = int(epochs) if epochs else None
-            line = text.train_command(name, method, config, epoch_count, seed)
+            line = text.train_command(name, method, config, epoch_count, seed, threads)
             anchor = f"setting-{len(rows) + 1}"
             names = {"trial": str(row["trial"]), "method": method}
             rows.append({**names, "anchor": anchor, "command": line})
@@ -213,7 +215,8 @@ def search_rows(summary: Summary) -> list[dict[str, Any]]:
         status = own["status"].value_counts()
         scores = own["score"].astype(float).fillna(0.0)
         bad = runs[(runs["method"] == method) & (runs["status"] != "completed")]
-        reasons = bad["reason"].fillna("").replace("", "no reason recorded").value_counts()
+        causes = bad["reason"].fillna("").str.replace(r" (in|until) epoch \d+$", "", regex=True)
+        reasons = causes.replace("", "no reason recorded").value_counts()
         rows.append(
             {
                 "method": method,

@@ -107,7 +107,7 @@ def setting(config: Mapping[str, Any]) -> str:
 
 
 def train_command(
-    workload: str, method: str, config: Mapping[str, Any], epochs: int | None, seed: int
+    workload: str, method: str, config: Mapping[str, Any], epochs: int | None, seed: int, threads: int = 1
 ) -> str:
     """The exact command that trains a config again, numbers in full."""
     words = ["rewa", "train", workload, method]
@@ -115,4 +115,7 @@ def train_command(
         words += ["--set", f"{name}={config_value(value)}"]
     if epochs is not None:
         words += ["--epochs", str(epochs)]
-    return shlex.join([*words, "--seed", str(seed)])
+    words += ["--seed", str(seed)]
+    if threads != 1:
+        words += ["--threads", str(threads)]
+    return shlex.join(words)

@@ -61,11 +61,14 @@ def train(
     ] = None,
     tracking_uri: TrackingUri = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    threads: Annotated[
+        int, typer.Option(min=1, help="CPU threads; a trial of a sweep has resources.cpu of them.")
+    ] = 1,
 ) -> None:
     """Train one model and measure its frontier."""
     from rewa.train_command import train_once
 
-    train_once(workload, method, set_ or [], epochs, seed, output, tracking_uri, device)
+    train_once(workload, method, set_ or [], epochs, seed, output, tracking_uri, device, threads)
 
 
 @app.command()

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -55,6 +56,7 @@ def train_once(
     output: Path | None,
     tracking_uri: str | None,
     device: str,
+    threads: int,
 ) -> None:
     """Train, write ``result.json`` and ``frontier.csv``, record the run, and say where things are.
 
@@ -70,6 +72,7 @@ def train_once(
     folder = output or Path("results/train") / f"{workload_name}-{trial}-seed-{seed}"
     if output and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder}: is taken; choose another --output")
+    torch.set_num_threads(threads)  # sums differ in their last bits with it, so it is part of a recipe
     workload = workload_class.from_values(recipe, pick_device(device))
     result = _fit_with_bar(workload, method, seed)
     record = make_record(

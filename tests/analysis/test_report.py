@@ -300,3 +300,11 @@ def test_main_tells_a_user_error_in_one_line(
     captured = capsys.readouterr()
     assert captured.err == "error: no sweep gone in here\n"
     assert not captured.out
+
+
+def test_reasons_are_grouped_by_cause(tmp_path: Path) -> None:
+    record = make_record({"rewa": flat(0.9)}, meta={})
+    for trial, reason in enumerate(["loss became nan in epoch 3", "loss became nan in epoch 17"], start=50):
+        row = run_row("rewa", trial, 0, "search", status="diverged", reason=reason, score=0.0)
+        record = with_runs(record, row)
+    assert "loss became nan (2)" in page(record, tmp_path)

@@ -153,6 +153,20 @@ def test_mlflow_has_each_training_once(run: Run) -> None:
     assert states == {"FINISHED": len(tables.runs) + 1}  # and the summary run
 
 
+def test_train_repeats_a_confirmed_training_bit_by_bit(run: Run) -> None:
+    """The command that the report prints for a setting must give what the report says of it."""
+    folder = min((run.folder / "confirm").glob("rewa-*"))
+    record = json.loads((folder / "result.json").read_text())
+    words = [word for key, value in record["config"].items() for word in ("--set", f"{key}={value!r}")]
+    again = folder.parent.parent.parent / "again"
+    done = run.rewa(
+        *["train", "digits", "rewa", *words, "--epochs", "4", "--seed", str(record["seed"])],
+        *["--output", str(again), "--tracking-uri", run.uri],
+    )
+    assert done.returncode == 0, done.stderr
+    assert (again / "frontier.csv").read_text() == (folder / "frontier.csv").read_text()
+
+
 def test_running_it_again_runs_nothing(run: Run) -> None:
     before = finished(run.folder)
     again = run.sweep("--resume")
