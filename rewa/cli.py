@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rewa.errors import UserError
+from rewa.errors import RunError, UserError
 
 app = typer.Typer(
     name="rewa",
@@ -82,14 +82,15 @@ def sweep(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a sweep in --output.")] = False,
 ) -> None:
     """Tune every method of a search space on an equal budget and confirm the best settings."""
+    from rewa.store_uri import check_store, resolve_uri
     from rewa.sweep.executor import check_address, check_local_resources
     from rewa.sweep.run import open_sweep, run_sweep
     from rewa.sweep.space_file import find_space, load_space
-    from rewa.tracking import resolve_uri
 
     path = find_space(space)
     loaded = load_space(path)
     uri = resolve_uri(tracking_uri)
+    check_store(uri)
     _check_workload(loaded.workload_name, loaded.workload_settings)
     if address is None:
         check_local_resources(loaded.resources)
@@ -97,13 +98,21 @@ def sweep(
         check_address(address)
     target = output or Path("results") / loaded.name
     settled, folder = open_sweep(loaded, path.read_text(), target, resume, trials, seed)
+    tracked = f" --tracking-uri {tracking_uri}" if tracking_uri else ""
+    again = f"rewa sweep {space} --output {target} --resume{tracked}"
     try:
         outcome = run_sweep(settled, folder, uri, address)
+    except UserError:
+        raise
+    except Exception as error:
+        log = folder.write_error()
+        brief = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise RunError(
+            f"the sweep stopped: {brief} (details in {log}); nothing finished is lost, go on with: {again}"
+        ) from error
     finally:
         folder.unlock()
     counts = ", ".join(f"{count} {status}" for status, count in sorted(outcome.counts.items()))
-    tracked = f" --tracking-uri {tracking_uri}" if tracking_uri else ""
-    again = f"rewa sweep {space} --output {target} --resume{tracked}"
     if not outcome.complete:
         print(f"stopped early: {counts}; nothing finished is lost. Go on with: {again}")
         raise typer.Exit(1)
@@ -150,6 +159,9 @@ def main() -> None:
     except UserError as error:
         print(f"rewa: error: {error}", file=sys.stderr)
         sys.exit(2)
+    except RunError as error:
+        print(f"rewa: error: {error}", file=sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
         print("rewa: interrupted", file=sys.stderr)
         sys.exit(1)

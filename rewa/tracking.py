@@ -19,6 +19,7 @@ from rewa import mlflow_view
 from rewa.errors import UserError
 from rewa.methods import REGISTRY as METHODS
 from rewa.record import HEADLINE_RATIOS, Record
+from rewa.store_uri import check_store, resolve_uri, sqlite_path
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,33 +45,6 @@ DERIVED_PHASES = ("summary", mlflow_view.CURVES_PHASE)
 log = logging.getLogger(__name__)
 
 
-def resolve_uri(option: str | None) -> str:
-    """Return the tracking URI: the option, else MLFLOW_TRACKING_URI, else results/mlflow.db here.
-
-    Raises:
-        UserError: For a file store, which MLflow no longer writes.
-    """
-    uri = option or os.environ.get("MLFLOW_TRACKING_URI")
-    if not uri:
-        uri = f"sqlite:///{Path('results/mlflow.db').absolute()}"
-    if urlparse(uri).scheme in ("", "file"):
-        raise UserError(
-            f"tracking URI {uri!r}: MLflow no longer writes file stores; "
-            "use sqlite:///path/to/mlflow.db or the http address of a server"
-        )
-    if path := _sqlite_path(uri):
-        return f"sqlite:///{path}"
-    return uri
-
-
-def _sqlite_path(uri: str) -> Path | None:
-    """Return the database file of a SQLite URI, absolute."""
-    parsed = urlparse(uri)
-    if parsed.scheme != "sqlite":
-        return None
-    return Path(unquote(parsed.path)[1:]).absolute()
-
-
 def _client(uri: str) -> MlflowClient:
     """Return a client, creating the SQLite store's folder if need be.
 
@@ -81,7 +55,7 @@ def _client(uri: str) -> MlflowClient:
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
-    if path := _sqlite_path(uri):
+    if path := sqlite_path(uri):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -129,7 +103,7 @@ class Tracker:
                 self.client.restore_experiment(found.experiment_id)
             return str(found.experiment_id)
         location = None
-        if path := _sqlite_path(self.uri):
+        if path := sqlite_path(self.uri):
             location = (path.parent / "mlartifacts" / self.sweep).as_uri()
         return str(self.client.create_experiment(self.sweep, artifact_location=location))
 
@@ -451,7 +425,7 @@ def _show_comparison(client: MlflowClient, experiment_id: str, sweep: str) -> st
 def _open_existing(tracking_uri: str | None) -> tuple[str, MlflowClient]:
     """Open a store that must be there already."""
     uri = resolve_uri(tracking_uri)
-    if (path := _sqlite_path(uri)) and not path.is_file():
+    if (path := sqlite_path(uri)) and not path.is_file():
         raise UserError(f"no MLflow store at {path}; run a sweep first, or name the store's URI")
     return uri, _client(uri)
 
@@ -518,6 +492,7 @@ __all__ = [
     "CurvePoint",
     "SweepRecord",
     "Tracker",
+    "check_store",
     "log_report",
     "read_sweep",
     "resolve_uri",

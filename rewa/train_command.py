@@ -13,11 +13,12 @@ import yaml
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from rewa.errors import UserError
+from rewa.errors import RunError, UserError
 from rewa.methods import Method, get_method
 from rewa.record import HEADLINE_RATIOS, Record, make_record, save_record
+from rewa.store_uri import check_store, resolve_uri
 from rewa.sweep.trial import describe
-from rewa.tracking import Tracker, resolve_uri
+from rewa.tracking import Tracker
 from rewa.training import Epoch, TrainingResult, fit, pick_device
 from rewa.workloads import get_workload
 
@@ -68,6 +69,7 @@ def train_once(
     recipe = {} if epochs is None else {"epochs": epochs}
     workload_class.Config.parse(recipe, f"workload {workload_name!r}")
     uri = resolve_uri(tracking_uri)
+    check_store(uri)
     trial = f"{method_name}-{_digest(workload_class.Config.parse(recipe, '').model_dump(), method)}"
     folder = output or Path("results/train") / f"{workload_name}-{trial}-seed-{seed}"
     if output and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -88,7 +90,11 @@ def train_once(
     save_record(record, folder)
     print(_summary(record))
     print(f"files: {folder}/result.json, {folder}/frontier.csv")
-    known = "" if Tracker(uri, record.sweep).log(record) else " (the same setting and seed was there already)"
+    try:
+        written = Tracker(uri, record.sweep).log(record)
+    except Exception as error:  # whatever the store raises: the training is on disk
+        raise RunError(f"{uri} could not be written ({error}); the results are in {folder}") from error
+    known = "" if written else " (the same setting and seed was there already)"
     print(f"run: {uri}{known}; see it with: rewa ui --sweep {record.sweep}")
 
 

@@ -12,7 +12,8 @@ import urllib.request
 import webbrowser
 
 from rewa.errors import UserError
-from rewa.tracking import resolve_uri, ui_address
+from rewa.store_uri import resolve_uri
+from rewa.tracking import ui_address
 
 START_TIMEOUT = 120.0
 """Seconds; a first start on a slow disk takes about 40."""

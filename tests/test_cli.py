@@ -69,6 +69,10 @@ def test_list_names_everything_registered(cli: Cli) -> None:
             ["train", "digits", "rewa", "--set", "lr=.1", "--tracking-uri", "file:///x"],
             ["file:///x", "sqlite"],
         ),
+        (
+            ["sweep", "digits", "--tracking-uri", "http://127.0.0.1:1"],
+            ["http://127.0.0.1:1", "no server answers"],
+        ),
         (["sweep", "digts"], ["'digts'", "did you mean 'digits'"]),
         (["sweep", "missing.yaml"], ["missing.yaml", "no such file"]),
         (["ui"], ["no MLflow store", "mlflow.db"]),
@@ -182,3 +186,29 @@ def test_a_cluster_nobody_answers_at_is_told_before_anything_is_written(cli: Cli
     assert status == 2
     assert "--address 127.0.0.1:1: no Ray cluster answers there" in err
     assert not Path("results").exists()
+
+
+def test_a_store_that_is_no_database_is_told_before_training(cli: Cli) -> None:
+    Path("notes.txt").write_text("not a database")
+    words = ["--set", "lr=0.1", "--epochs", "1", "--tracking-uri", "sqlite:///notes.txt"]
+    status, _, err = cli("train", "digits", "magnitude", *words)
+    assert status == 2
+    assert "notes.txt is not a SQLite database" in err
+    assert not Path("results").exists()
+
+
+def test_a_store_that_fails_later_costs_no_result(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, tracking_uri: str
+) -> None:
+    from rewa import tracking
+
+    def full(*_: object) -> bool:
+        raise OSError("database or disk is full")
+
+    monkeypatch.setattr(tracking.Tracker, "log", full)
+    words = ["--set", "lr=0.1", "--epochs", "1", "--output", "out", "--tracking-uri", tracking_uri]
+    status, _, err = cli("train", "digits", "magnitude", *words)
+    assert status == 1
+    assert "database or disk is full" in err
+    assert "the results are in out" in err
+    assert Path("out/result.json").is_file()

@@ -2,6 +2,7 @@
 
     sweep.json          what is being run: space, budget, versions, times
     optuna.db           one Optuna study per method
+    error.log           what stopped it, if something did
     trials/<trial>/     result.json and frontier.csv of every finished search trial
     confirm/<trial>-seed-<s>/   the same for retrainings
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import traceback
 from pathlib import Path
 from typing import IO, Any
 
@@ -93,6 +95,12 @@ class SweepFolder:
     def write_meta(self, meta: dict[str, Any]) -> None:
         """Replace the sweep's description."""
         write_text(self.path / SWEEP_FILE, json.dumps(meta, indent=1))
+
+    def write_error(self) -> Path:
+        """Keep the traceback of the exception being handled, and return where."""
+        path = self.path / "error.log"
+        path.write_text(traceback.format_exc())
+        return path
 
     def record_folder(self, trial: str, phase: str, seed: int) -> Path:
         """Return where a training's record is kept."""
