@@ -12,7 +12,8 @@ import moocore
 import numpy as np
 import pandas as pd
 
-from analysis.tables import DENSE, FRONTIER_COLUMNS, natural_key, require_columns
+from analysis.tables import DENSE, natural_key, require_columns
+from rewa.sweep_tables import FRONTIER_COLUMNS
 
 SETTING_COLUMNS = (
     "method",

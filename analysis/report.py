@@ -20,10 +20,11 @@ from matplotlib.figure import Figure
 from analysis import figures
 from analysis.page import Summary, context, summarise
 from analysis.questions import PARETO_COLUMNS
-from analysis.tables import FRONTIER_COLUMNS, SweepRecord, check_record
+from analysis.tables import SweepRecord, check_record
 from rewa import tracking
 from rewa.errors import UserError
-from rewa.tracking import CurvePoint
+from rewa.run_payload import CurvePoint
+from rewa.sweep_tables import FRONTIER_COLUMNS
 
 TEMPLATE = "report.html.j2"
 

@@ -9,32 +9,7 @@ from typing import Any, Protocol
 import pandas as pd
 
 from rewa.errors import UserError
-
-RUN_COLUMNS = (
-    "sweep",
-    "method",
-    "trial",
-    "seed",
-    "phase",
-    "status",
-    "reason",
-    "score",
-    "seconds",
-    "run_id",
-)
-FRONTIER_COLUMNS = (
-    "sweep",
-    "method",
-    "trial",
-    "seed",
-    "phase",
-    "split",
-    "criterion",
-    "value",
-    "compression",
-    "compression_total",
-    "accuracy",
-)
+from rewa.sweep_tables import FRONTIER_COLUMNS, RUN_COLUMNS
 
 FOCUS = "rewa"  # the method this project is about: the headline always says where it stands
 DENSE = "magnitude"  # dense SGD, pruned afterwards: its accuracy at ratio 1 is the dense reference
@@ -43,7 +18,7 @@ CONTROLS = ("magnitude", "random")
 
 
 class SweepRecord(Protocol):
-    """The attributes the analysis reads; `rewa.tracking.SweepRecord` has them."""
+    """The attributes the analysis reads; `rewa.sweep_tables.SweepRecord` has them."""
 
     @property
     def name(self) -> str:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlparse
@@ -18,26 +16,27 @@ from urllib.parse import unquote, urlparse
 from rewa import mlflow_view
 from rewa.errors import UserError
 from rewa.methods import REGISTRY as METHODS
-from rewa.record import HEADLINE_RATIOS, Record
-from rewa.store_uri import check_store, resolve_uri, sqlite_path
+from rewa.record import Record
+from rewa.run_payload import (
+    CurvePoint,
+    MetricPoint,
+    curve_metrics,
+    curve_tags,
+    metrics_of,
+    params_of,
+    table_of,
+    tags_of,
+)
+from rewa.store_uri import resolve_uri, sqlite_path
+from rewa.sweep_tables import SweepRecord, build_tables
 
 if TYPE_CHECKING:
-    import pandas as pd
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
 RECORD_ARTIFACT = "record.json"
 FRONTIER_ARTIFACT = "frontier.json"
 META_ARTIFACT = "sweep.json"
-FRONTIER_COLUMNS = (
-    *("sweep", "method", "trial", "seed", "phase", "split", "criterion", "value"),
-    *("compression", "compression_total", "accuracy"),
-)
-RUN_COLUMNS = (
-    *("sweep", "method", "trial", "seed", "phase", "status", "reason", "score", "seconds"),
-    "run_id",
-)
-CONFIG_ORDER = ("lr", "momentum", "weight_decay", "K", "M", "epsilon", "l1", "init")
 FINISHED = "FINISHED"
 DERIVED_PHASES = ("summary", mlflow_view.CURVES_PHASE)
 """Phases of runs that are no trainings: they are made from the others."""
@@ -115,29 +114,15 @@ class Tracker:
         """
         if record.key in self._finished:
             return False
-        tags = {
-            "rewa.sweep": self.sweep,
-            "rewa.workload": str(record.workload["name"]),
-            "rewa.method": record.method,
-            "rewa.trial": record.trial,
-            "rewa.phase": record.phase,
-            "rewa.seed": str(record.seed),
-            "rewa.status": record.status,
-            "rewa.reason": record.reason[:5000],
-            "rewa.commit": record.commit,
-            **mlflow_view.run_tags(record.method),
-        }
+        from mlflow.entities import Param
+
         name = record.trial if record.phase == "search" else f"{record.trial} seed {record.seed}"
-        run = self.client.create_run(self.experiment_id, tags=tags, run_name=name)
+        run = self.client.create_run(self.experiment_id, tags=tags_of(record), run_name=name)
         run_id = run.info.run_id
-        metrics, params = _metrics(record), _params(record)
-        for start in range(0, max(1, len(metrics)), 1000):
-            self.client.log_batch(
-                run_id,
-                metrics=metrics[start : start + 1000],
-                params=params if start == 0 else [],
-            )
-        self.client.log_dict(run_id, _table(record), FRONTIER_ARTIFACT)
+        params = [Param(key, value) for key, value in params_of(record).items()]
+        self.client.log_batch(run_id, params=params)
+        _log_metrics(self.client, run_id, metrics_of(record))
+        self.client.log_dict(run_id, table_of(record), FRONTIER_ARTIFACT)
         self.client.set_tag(
             run_id,
             "mlflow.loggedArtifacts",
@@ -156,54 +141,14 @@ class Tracker:
         _show_comparison(self.client, self.experiment_id, self.sweep)
 
 
-def _metrics(record: Record) -> list[Any]:
-    """Return a record's metrics: per epoch, the frontier (validation, by ratio) and headline numbers."""
+def _log_metrics(client: MlflowClient, run_id: str, points: list[MetricPoint]) -> None:
+    """Write metrics, at most a thousand per call as MLflow allows."""
     from mlflow.entities import Metric
 
     now = int(time.time() * 1000)
-
-    def metric(name: str, value: float, step: int = 0) -> Any:
-        return Metric(name, value, now, step)
-
-    found = []
-    for epoch in record.history:
-        found.append(metric("epoch/train_loss", epoch.train_loss, epoch.epoch))
-        found.append(metric("epoch/val_accuracy", epoch.val_accuracy, epoch.epoch))
-    curve = [
-        p
-        for p in record.frontier
-        if p.split == "val" and p.criterion == "ratio" and math.isfinite(p.compression)
-    ]
-    for point in curve:  # the target ratio is the step: the UI has a logarithmic axis for steps only
-        found.append(metric("frontier/compression", point.compression, int(point.value)))
-        found.append(metric("frontier/accuracy", point.accuracy, int(point.value)))
-    found += [metric(name, value) for name, value in record.metrics.items()]
-    found.append(metric("seconds", record.seconds))
-    if record.score is not None:
-        found.append(metric("score", record.score))
-    return found
-
-
-def _params(record: Record) -> list[Any]:
-    """Return a record's config and recipe as MLflow parameters."""
-    from mlflow.entities import Param
-
-    values: dict[str, Any] = {
-        "method": record.method,
-        "workload": record.workload["name"],
-        "seed": record.seed,
-        **{key: record.workload[key] for key in ("epochs", "batch_size") if key in record.workload},
-        **record.config,
-    }
-    return [Param(name, str(value)) for name, value in values.items()]
-
-
-def _table(record: Record) -> dict[str, Any]:
-    """Return the frontier in the layout of MLflow's table artifacts; infinity becomes null."""
-    columns = ["split", "criterion", "value", "compression", "compression_total", "accuracy"]
-    rows = [[getattr(point, column) for column in columns] for point in record.frontier]
-    finite = [[None if value == float("inf") else value for value in row] for row in rows]
-    return {"columns": columns, "data": finite}
+    metrics = [Metric(name, value, now, step) for name, value, step in points]
+    for start in range(0, len(metrics), 1000):
+        client.log_batch(run_id, metrics=metrics[start : start + 1000])
 
 
 def _key(run: Run) -> tuple[str, str, int]:
@@ -236,25 +181,6 @@ def _summary_run(client: MlflowClient, experiment_id: str, sweep: str) -> str:
 # Reading ---------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class SweepRecord:
-    """A sweep as tables, for analysis.
-
-    Attributes:
-        name: Name of the sweep.
-        meta: What was run: space, budget, seeds, versions; empty for hand-made runs.
-        runs: One row per run, columns ``RUN_COLUMNS`` and then the config columns.
-        frontier: One row per operating point, columns ``FRONTIER_COLUMNS`` and then the config's.
-        config_columns: Names of the config columns, in display order.
-    """
-
-    name: str
-    meta: dict[str, Any]
-    runs: pd.DataFrame
-    frontier: pd.DataFrame
-    config_columns: list[str]
-
-
 def read_sweep(tracking_uri: str | None, sweep: str | None) -> SweepRecord:
     """Read all finished runs of a sweep.
 
@@ -265,67 +191,21 @@ def read_sweep(tracking_uri: str | None, sweep: str | None) -> SweepRecord:
     Raises:
         UserError: If the store or the sweep is missing, or holds no finished run.
     """
-    import pandas as pd
-
     uri, client = _open_existing(tracking_uri)
     name, experiment_id = _find_sweep(client, uri, sweep)
     meta: dict[str, Any] = {}
-    runs: list[dict[str, Any]] = []
-    points: list[dict[str, Any]] = []
-    configs: dict[str, None] = {}
-    workload: dict[str, Any] = {}
+    records: list[tuple[str, Record]] = []
     for run in _search(client, [experiment_id], f"tags.`rewa.sweep` = '{name}'"):
-        if run.data.tags.get("rewa.phase") == "summary":
-            text = _read_artifact(client, run, META_ARTIFACT)
-            meta = json.loads(text) if text else {}
+        phase = run.data.tags.get("rewa.phase")
+        if phase == "summary":
+            meta = json.loads(_read_artifact(client, run, META_ARTIFACT) or "{}")
+        if phase in DERIVED_PHASES or run.info.status != FINISHED:
             continue
-        if run.data.tags.get("rewa.phase") in DERIVED_PHASES:
-            continue
-        text = _read_artifact(client, run, RECORD_ARTIFACT) if run.info.status == FINISHED else None
-        if text is None:
-            continue
-        record = Record.model_validate_json(text)
-        configs |= dict.fromkeys(record.config)
-        workload = record.workload
-        identity = {key: getattr(record, key) for key in ("method", "trial", "seed", "phase")}
-        identity["sweep"] = name
-        outcome = {key: getattr(record, key) for key in ("status", "reason", "score", "seconds")}
-        runs.append({**identity, **outcome, "run_id": run.info.run_id, **record.config})
-        points += [{**identity, **vars(point), **record.config} for point in record.frontier]
-    if not runs:
+        if text := _read_artifact(client, run, RECORD_ARTIFACT):
+            records.append((run.info.run_id, Record.model_validate_json(text)))
+    if not records:
         raise UserError(f"sweep {name!r} in {uri} has no finished run yet")
-    known = [column for column in CONFIG_ORDER if column in configs]
-    columns = known + [column for column in configs if column not in known]
-    meta.setdefault("workload", workload)
-    table = pd.DataFrame(runs, columns=[*RUN_COLUMNS, *columns])
-    frontier = pd.DataFrame(points, columns=[*FRONTIER_COLUMNS, *columns])
-    order = ["phase", "method", "trial", "seed"]
-    return SweepRecord(
-        name,
-        meta,
-        table.sort_values(order, ignore_index=True),
-        frontier.sort_values(order, kind="stable", ignore_index=True),
-        columns,
-    )
-
-
-@dataclass(frozen=True)
-class CurvePoint:
-    """One point of a method's recommended frontier, means over the confirmation seeds.
-
-    Attributes:
-        ratio: Target compression.
-        compression: Actual compression.
-        val_accuracy: On validation, where the setting was chosen.
-        test_accuracy: On test.
-        trial: The setting.
-    """
-
-    ratio: float
-    compression: float
-    val_accuracy: float
-    test_accuracy: float
-    trial: str
+    return build_tables(name, meta, records)
 
 
 def log_report(
@@ -355,39 +235,11 @@ def log_report(
     for old in _search(client, [experiment_id], query):
         client.delete_run(old.info.run_id)
     for method, points in curves.items():
-        _log_curve(client, experiment_id, name, method, points)
+        tags = curve_tags(name, method, mlflow_view.CURVES_PHASE, points)
+        run_id = client.create_run(experiment_id, tags=tags, run_name=method).info.run_id
+        _log_metrics(client, run_id, curve_metrics(points))
+        client.set_terminated(run_id, FINISHED)
     _show_comparison(client, experiment_id, name)
-
-
-def _log_curve(
-    client: MlflowClient, experiment_id: str, sweep: str, method: str, points: Sequence[CurvePoint]
-) -> None:
-    """Write one method's recommended frontier as a run of its own."""
-    from mlflow.entities import Metric
-
-    tags = {
-        "rewa.sweep": sweep,
-        "rewa.method": method,
-        "rewa.phase": mlflow_view.CURVES_PHASE,
-        **mlflow_view.run_tags(method),
-    }
-    run_id = client.create_run(experiment_id, tags=tags, run_name=method).info.run_id
-    now = int(time.time() * 1000)
-    metrics = []
-    for point in points:
-        values = {
-            "frontier/compression": point.compression,
-            "frontier/accuracy": point.val_accuracy,
-            "frontier/test_accuracy": point.test_accuracy,
-        }
-        metrics += [
-            Metric(key, value, now, int(point.ratio)) for key, value in values.items() if math.isfinite(value)
-        ]
-        if point.ratio in HEADLINE_RATIOS and math.isfinite(point.test_accuracy):
-            metrics.append(Metric(f"test_accuracy/at_{point.ratio:g}x", point.test_accuracy, now, 0))
-            client.set_tag(run_id, f"rewa.trial_at_{point.ratio:g}x", point.trial)
-    client.log_batch(run_id, metrics=metrics)
-    client.set_terminated(run_id, FINISHED)
 
 
 def ui_address(tracking_uri: str | None, sweep: str | None) -> str:
@@ -484,17 +336,3 @@ def _brief(error: Exception) -> str:
     """Return the first line of an error's text."""
     lines = str(error).strip().splitlines()
     return lines[0][:300] if lines else type(error).__name__
-
-
-__all__ = [
-    "FRONTIER_COLUMNS",
-    "RUN_COLUMNS",
-    "CurvePoint",
-    "SweepRecord",
-    "Tracker",
-    "check_store",
-    "log_report",
-    "read_sweep",
-    "resolve_uri",
-    "ui_address",
-]

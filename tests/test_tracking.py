@@ -9,8 +9,10 @@ from mlflow import MlflowClient
 
 from rewa.errors import UserError
 from rewa.record import Record
+from rewa.run_payload import CurvePoint
 from rewa.sparsity.frontier import OperatingPoint
-from rewa.tracking import CurvePoint, Tracker, log_report, read_sweep, resolve_uri, ui_address
+from rewa.store_uri import resolve_uri
+from rewa.tracking import Tracker, log_report, read_sweep, ui_address
 from rewa.training import Epoch
 
 

@@ -20,7 +20,8 @@ import pytest
 from rewa.methods import REGISTRY as METHODS
 from rewa.sparsity.frontier import RATIOS, THRESHOLDS
 from rewa.sweep.space_file import find_space
-from rewa.tracking import FRONTIER_COLUMNS, read_sweep
+from rewa.sweep_tables import FRONTIER_COLUMNS
+from rewa.tracking import read_sweep
 
 TRIALS, SETTINGS, SEEDS = 3, 1, 2
 MEMBERS = {"trials": TRIALS, "confirm": {"settings": SETTINGS, "seeds": SEEDS}}
