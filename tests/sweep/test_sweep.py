@@ -187,12 +187,12 @@ def test_a_running_or_changed_or_taken_sweep_is_refused(run: Run) -> None:
     assert other_seed.returncode == 2
     original = run.space.read_text()
     try:
-        run.space.write_text(original.replace("reference: 0.8", "reference: 0.7"))
+        run.space.write_text(original.replace("reference: 0.9", "reference: 0.7"))
         changed = run.sweep("--resume")
     finally:
         run.space.write_text(original)
     assert changed.returncode == 2
-    assert "objective.reference: 0.8 -> 0.7" in changed.stderr
+    assert "objective.reference: 0.9 -> 0.7" in changed.stderr
 
     from rewa.sweep.folder import SweepFolder
 
