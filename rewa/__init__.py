@@ -3,8 +3,8 @@
 ``import rewa`` needs torch only; the search, the tracking and the report load their packages when used.
 """
 
-from rewa.optim import ReWA, param_groups
+from rewa.optim import ReWA, ReWAAdamW, param_groups
 
 __version__ = "0.1.0"
 
-__all__ = ["ReWA", "__version__", "param_groups"]
+__all__ = ["ReWA", "ReWAAdamW", "__version__", "param_groups"]

@@ -5,12 +5,14 @@ from rewa.optim.groups import param_groups, prunable_modules, prunable_weights
 from rewa.optim.l1_sgd import L1SGD
 from rewa.optim.power import X_FLOOR, signed_power, signed_root
 from rewa.optim.rewa import ReWA
+from rewa.optim.rewa_adamw import ReWAAdamW
 
 __all__ = [
     "L1SGD",
     "ROUNDING",
     "X_FLOOR",
     "ReWA",
+    "ReWAAdamW",
     "param_groups",
     "prunable_modules",
     "prunable_weights",

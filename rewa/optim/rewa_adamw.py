@@ -1,0 +1,124 @@
+"""ReWA with AdamW as its base (Algorithm 2)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.optim.adamw import adamw
+from torch.optim.optimizer import ParamsT
+
+from rewa.optim.checks import Group, below_one, non_negative, powers
+from rewa.optim.latent import LatentOptimizer
+
+
+class ReWAAdamW(LatentOptimizer):
+    r"""Sparse training by Algorithm 2 of the ReWA paper.
+
+    With x = sign(y)\|y\|^K and g the gradient with respect to x, the scaled gradient
+
+    .. math::
+        \tilde g = \frac{|y|^{K-1}}{|y|^{K-1}+\epsilon}\,|y|^M g
+
+    feeds Adam's two moments, and weight decay is decoupled:
+    y <- y (1 - lr * weight_decay) - lr * m_hat / (sqrt(v_hat) + eps). Torch's own AdamW kernels take that
+    step on y. Adam divides by the gradient's size and so acts like M = 0 already, which is the default;
+    M > 0 makes zero absorbing. See :class:`~rewa.optim.latent.LatentOptimizer` for how y is kept.
+
+    Args:
+        params: Parameters or parameter groups; :func:`rewa.param_groups` makes them from a model.
+        lr: Learning rate, the paper's gamma; >= 0; a float, or a tensor with one element (which needs
+            ``capturable`` with the multi-tensor kernels).
+        K: Power of the reparameterisation; real, >= 1.
+        M: Exponent of the adaptive learning rate; 0 <= M <= K - 1.
+        epsilon: The paper's stabiliser, as in Eq. 3; >= 0.
+        betas: Decay rates of the two moments, each in [0, 1).
+        eps: Adam's own epsilon; >= 0.
+        weight_decay: The paper's lambda, decoupled; >= 0.
+        amsgrad: Use the largest second moment so far.
+        maximize: Ascend the objective.
+        foreach: Use the multi-tensor kernels; ``None`` chooses them on CUDA devices.
+        fused: Use torch's fused AdamW kernel for the step on y; ``None`` does not.
+        capturable: Safe to capture in a CUDA graph.
+
+    Raises:
+        ValueError: If a value is out of its range or NaN, or settings contradict each other.
+    """
+
+    _MOMENTA = ("exp_avg",)
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor,
+        K: float = 9,
+        M: float = 0,
+        epsilon: float = 0.0,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        amsgrad: bool = False,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        capturable: bool = False,
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "K": K,
+            "M": M,
+            "epsilon": epsilon,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "amsgrad": amsgrad,
+            "maximize": maximize,
+            "foreach": foreach,
+            "fused": fused,
+            "capturable": capturable,
+        }
+        super().__init__(params, defaults)
+
+    @staticmethod
+    def _check(group: Group) -> None:
+        non_negative(group, "lr", "epsilon", "eps", "weight_decay")
+        powers(group)
+        below_one({"betas[0]": group["betas"][0], "betas[1]": group["betas"][1]}, "betas[0]", "betas[1]")
+        if group["foreach"] and group["fused"]:
+            raise ValueError("foreach and fused cannot both be True.")
+        if isinstance(group["lr"], Tensor) and group["foreach"] and not group["capturable"]:
+            raise ValueError("lr as a tensor with foreach = True needs capturable = True.")
+
+    def _update(self, params: list[Tensor], latents: list[Tensor], grads: list[Tensor], group: Group) -> None:
+        for p, y in zip(params, latents, strict=True):
+            self._start(p, y, group)
+        states = [self.state[p] for p in params]
+        beta1, beta2 = group["betas"]
+        adamw(
+            latents,
+            grads,
+            [state["exp_avg"] for state in states],
+            [state["exp_avg_sq"] for state in states],
+            [state["max_exp_avg_sq"] for state in states] if group["amsgrad"] else [],
+            [state["step"] for state in states],
+            foreach=group["foreach"],
+            capturable=group["capturable"],
+            fused=group["fused"],
+            amsgrad=group["amsgrad"],
+            beta1=beta1,
+            beta2=beta2,
+            lr=group["lr"],
+            weight_decay=group["weight_decay"],
+            eps=group["eps"],
+            maximize=group["maximize"],
+        )
+
+    def _start(self, p: Tensor, latent: Tensor, group: Group) -> None:
+        """Create the moments and the step count of a parameter that has none yet."""
+        state = self.state[p]
+        if "step" not in state:
+            on_device = group["capturable"] or group["fused"]
+            state["step"] = torch.zeros((), dtype=torch.float32, device=p.device if on_device else "cpu")
+            state["exp_avg"] = torch.zeros_like(latent, memory_format=torch.preserve_format)
+            state["exp_avg_sq"] = torch.zeros_like(latent, memory_format=torch.preserve_format)
+        if group["amsgrad"] and "max_exp_avg_sq" not in state:
+            state["max_exp_avg_sq"] = torch.zeros_like(latent, memory_format=torch.preserve_format)
