@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
+
+from rewa.optim.power import signed_power, signed_root
 
 Initialisation = Literal["balanced", "original"]
 
@@ -51,6 +54,34 @@ class HadamardParametrization(nn.Module):
             return (weight, *(_shuffled(weight) for _ in range(self.depth - 1)))
         magnitude = weight.abs().pow(1.0 / self.depth)
         return (magnitude.copysign(weight), *(magnitude.clone() for _ in range(self.depth - 1)))
+
+
+class PowerParametrization(nn.Module):
+    """A tensor as the sign-preserving power x = sign(y)|y|^K of a latent of its shape.
+
+    Autograd then trains y with the chain rule's factor K|y|^(K-1), which is the non-adaptive iteration (2) of
+    the paper; :class:`rewa.ReWA` is the adaptive one and needs no parametrization.
+
+    Args:
+        K: Exponent, real and >= 1.
+
+    Raises:
+        ValueError: If K is below 1 or not finite.
+    """
+
+    def __init__(self, K: float) -> None:
+        super().__init__()
+        if not (K >= 1 and math.isfinite(K)):
+            raise ValueError(f"K = {K} is out of range: it must be finite and >= 1.")
+        self.K = K
+
+    def forward(self, y: Tensor) -> Tensor:
+        """Return sign(y)|y|^K, of the latent's shape."""
+        return signed_power(y, self.K)
+
+    def right_inverse(self, weight: Tensor) -> Tensor:
+        """Return the latent that stands for a weight."""
+        return signed_root(weight, self.K)
 
 
 def _shuffled(weight: Tensor) -> Tensor:

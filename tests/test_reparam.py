@@ -5,8 +5,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn.utils.parametrize import register_parametrization
 
-from rewa.reparam import HadamardParametrization, factorise, materialise
+from rewa import ReWA
+from rewa.reparam import HadamardParametrization, PowerParametrization, factorise, materialise
 
 
 def layer(weights: torch.Tensor) -> nn.Linear:
@@ -94,3 +96,42 @@ def test_wrong_requests_are_refused() -> None:
         HadamardParametrization(0)
     with pytest.raises(ValueError, match=r"'balancd'.*balanced.*original"):
         HadamardParametrization(2, "balancd")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("K", [1, 2, 3, 2.25, 9])
+def test_power_keeps_the_weight_and_its_gradient_is_the_chain_rules(K: float) -> None:
+    """d/dy sign(y)|y|^K = K|y|^(K-1), on both sides of zero."""
+    linear = nn.Linear(3, 2, bias=False).double()
+    before = linear.weight.detach().clone()
+    register_parametrization(linear, "weight", PowerParametrization(K))
+    torch.testing.assert_close(linear.weight.detach(), before)
+    y = linear.parametrizations.weight.original
+    upstream = torch.randn(2, 3, dtype=torch.float64)
+    (linear.weight * upstream).sum().backward()
+    torch.testing.assert_close(y.grad, K * y.detach().abs() ** (K - 1) * upstream)
+    materialise([linear])
+    torch.testing.assert_close(linear.weight.detach(), before)
+    assert [name for name, _ in linear.named_parameters()] == ["weight"]
+
+
+def test_gradient_descent_on_the_power_is_rewa_without_adaptation() -> None:
+    """M = K - 1, epsilon = 0 scales g by |y|^(K-1): K times less than the chain rule."""
+    K, lr = 3, 0.01
+    one, two = nn.Linear(3, 2, bias=False).double(), nn.Linear(3, 2, bias=False).double()
+    two.load_state_dict(one.state_dict())
+    register_parametrization(one, "weight", PowerParametrization(K))
+    plain = torch.optim.SGD(one.parameters(), lr=lr)
+    adapted = ReWA(two.parameters(), lr=K * lr, K=K, M=K - 1)
+    x = torch.randn(5, 3, dtype=torch.float64)
+    for _ in range(10):
+        for model, optimizer in ((one, plain), (two, adapted)):
+            optimizer.zero_grad()
+            model(x).square().sum().backward()
+            optimizer.step()
+    torch.testing.assert_close(one.weight.detach(), two.weight.detach())
+
+
+@pytest.mark.parametrize("K", [0.5, float("nan"), float("inf")])
+def test_power_refuses_a_wrong_exponent(K: float) -> None:
+    with pytest.raises(ValueError, match=f"K = {K} is out of range"):
+        PowerParametrization(K)
