@@ -149,7 +149,7 @@ def fit(
         return result("a weight is not finite after the last epoch", None, [])
     scores = method.scores(prunable_weights(dense), seed)
     points = measure_frontier(
-        dense, scores, lambda m: {split: workload.evaluate(m, split) for split in ("val", "test")}
+        dense, lambda m: {split: workload.evaluate(m, split) for split in ("val", "test")}, scores
     )
     return result("", dense, points)
 

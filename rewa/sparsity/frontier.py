@@ -52,8 +52,8 @@ class OperatingPoint:
 
 def measure_frontier(
     model: nn.Module,
-    scores: Mapping[str, Tensor],
     evaluate: Evaluate,
+    scores: Mapping[str, Tensor] | None = None,
     ratios: Sequence[float] = RATIOS,
     thresholds: Sequence[float] = THRESHOLDS,
 ) -> list[OperatingPoint]:
@@ -63,8 +63,8 @@ def measure_frontier(
 
     Args:
         model: A model with plain weights; restored before returning.
-        scores: For each prunable weight, a tensor of its shape; larger is kept longer.
         evaluate: Called once per distinct number of weights kept.
+        scores: For each prunable weight, a tensor of its shape; larger is kept longer. Default: magnitude.
         ratios: Target compression ratios, each >= 1.
         thresholds: Absolute thresholds; as many weights are removed as have |x| <= t, lowest scores
             first (for magnitude scores, exactly those weights).
@@ -83,8 +83,9 @@ def measure_frontier(
     if any(ratio < 1 for ratio in ratios):
         raise ValueError(f"target ratios must be >= 1, got {min(ratios)}.")
     original = torch.cat([w.detach().flatten() for w in weights.values()])
-    order = torch.cat([scores[name].flatten() for name in weights]).argsort(descending=True, stable=True)
     magnitude = original.abs()
+    ranked = magnitude if scores is None else torch.cat([scores[name].flatten() for name in weights])
+    order = ranked.argsort(descending=True, stable=True)
     total = sum(p.numel() for p in model.parameters())
     others = total - original.numel()
     kept_nonzero = (original[order] != 0).cumsum(0)

@@ -66,7 +66,7 @@ def test_magnitude_frontier_is_a_sort(
 ) -> None:
     """Ties and zeros included: what is kept is some set of the largest, counted by hand."""
     model, spy = build(values), Spy()
-    points = measure_frontier(model, magnitudes(model), spy, ratios, thresholds)
+    points = measure_frontier(model, spy, magnitudes(model), ratios, thresholds)
     sizes = np.sort(np.abs(np.float32(values)))[::-1]
     expected = [("ratio", r, max(1, math.floor(12 / r))) for r in ratios]
     expected += [("threshold", t, int(np.count_nonzero(sizes > np.float32(t)))) for t in thresholds]
@@ -89,7 +89,7 @@ def test_magnitude_frontier_is_a_sort(
 def test_compression_by_hand() -> None:
     """12 weights of which 4 are zero, 11 other parameters: two denominators."""
     model = build([0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8])
-    points = measure_frontier(model, magnitudes(model), Spy(), ratios=[1, 1.5, 2, 5, 12, 100], thresholds=[])
+    points = measure_frontier(model, Spy(), magnitudes(model), ratios=[1, 1.5, 2, 5, 12, 100], thresholds=[])
     val = points_of(points, "val", "ratio")
     assert [p.compression for p in val] == [1.5, 1.5, 2, 6, 12, 12]
     totals = [23 / 19, 23 / 19, 23 / 17, 23 / 13, 23 / 12, 23 / 12]
@@ -101,7 +101,7 @@ def test_thresholds_remove_what_equals_them() -> None:
     above = float(np.nextafter(np.float32(0.5), np.float32(1)))
     values = [0.25, -0.25, 0.5, -0.5, above, -above, 1, 1, 1, 1, 1, 1]
     model, spy = build(values), Spy()
-    points = measure_frontier(model, magnitudes(model), spy, [], [0.0, 0.25, 0.5, 1.0])
+    points = measure_frontier(model, spy, magnitudes(model), [], [0.0, 0.25, 0.5, 1.0])
     counts = [p.accuracy for p in points_of(points, "val", "threshold")]
     assert counts == [12, 10, 8, 0]
     assert points_of(points, "val", "threshold")[-1].compression == math.inf
@@ -110,7 +110,7 @@ def test_thresholds_remove_what_equals_them() -> None:
 def test_a_threshold_between_floats_is_the_papers() -> None:
     """0.1 has no exact float32; a weight written as 0.1 is not larger than the threshold 0.1."""
     model = build([0.1] * 6 + [0.2] * 6)
-    points = measure_frontier(model, magnitudes(model), Spy(), [], [0.1])
+    points = measure_frontier(model, Spy(), magnitudes(model), [], [0.1])
     assert [p.accuracy for p in points_of(points, "val", "threshold")] == [6]
 
 
@@ -120,7 +120,7 @@ def test_other_scores_decide_the_order(values: list[float], order: list[int]) ->
     model, spy = build(values), Spy()
     ranks = torch.tensor(order, dtype=torch.float32)
     scores = {"0.weight": ranks[:6].view(3, 2), "2.weight": ranks[6:].view(2, 3)}
-    points = measure_frontier(model, scores, spy, [1, 2, 3, 6], [0.15])
+    points = measure_frontier(model, spy, scores, [1, 2, 3, 6], [0.15])
     for point in points_of(points, "val", "ratio"):
         keep = int(12 / point.value)
         kept = [values[i] for i in range(12) if order[i] >= 12 - keep]
@@ -132,28 +132,28 @@ def test_other_scores_decide_the_order(values: list[float], order: list[int]) ->
 
 def test_one_evaluation_per_number_of_weights_kept() -> None:
     model, spy = build(np.arange(1, 13) / 10), Spy()
-    measure_frontier(model, magnitudes(model), spy, [1, 2, 2.1, 2.4, 6, 50, 90], [0.0, 0.15, 0.65, 5])
+    measure_frontier(model, spy, magnitudes(model), [1, 2, 2.1, 2.4, 6, 50, 90], [0.0, 0.15, 0.65, 5])
     assert [np.count_nonzero(kept) for kept in spy.seen] == [12, 11, 6, 5, 2, 1, 0]
 
 
 def test_the_model_is_restored() -> None:
     model = build(np.linspace(-1, 1, 12))
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    measure_frontier(model, magnitudes(model), Spy())
+    measure_frontier(model, Spy(), magnitudes(model))
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 
     def fails(_: nn.Module) -> Mapping[str, float]:
         raise ArithmeticError
 
     with pytest.raises(ArithmeticError):
-        measure_frontier(model, magnitudes(model), fails)
+        measure_frontier(model, fails, magnitudes(model))
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 
 
 def test_convolutions_are_pruned_too_and_the_default_grid_is_used() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(1, 50, 3), nn.Flatten(), nn.Linear(50, 20))
-    points = measure_frontier(model, magnitudes(model), Spy())
+    points = measure_frontier(model, Spy(), magnitudes(model))
     assert len(points) == 2 * (len(RATIOS) + len(THRESHOLDS)) == 2 * (14 + 19)
     val = points_of(points, "val", "ratio")
     assert [p.accuracy for p in val] == [max(1, int(1450 // r)) for r in RATIOS]
@@ -162,6 +162,6 @@ def test_convolutions_are_pruned_too_and_the_default_grid_is_used() -> None:
 def test_wrong_requests_are_refused() -> None:
     model = build(np.ones(12))
     with pytest.raises(ValueError, match=r"0\.5"):
-        measure_frontier(model, magnitudes(model), Spy(), ratios=[2, 0.5])
+        measure_frontier(model, Spy(), magnitudes(model), ratios=[2, 0.5])
     with pytest.raises(ValueError, match="no convolution or linear weights"):
-        measure_frontier(nn.BatchNorm1d(3), {}, Spy())
+        measure_frontier(nn.BatchNorm1d(3), Spy(), {})
