@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,8 +24,9 @@ from rewa.sweep.space_file import find_space
 from rewa.sweep_tables import FRONTIER_COLUMNS
 from rewa.tracking import read_sweep
 
+pytestmark = pytest.mark.timeout(900)  # the first test's time includes three starts of Ray
+
 TRIALS, SETTINGS, SEEDS = 3, 1, 2
-MEMBERS = {"trials": TRIALS, "confirm": {"settings": SETTINGS, "seeds": SEEDS}}
 
 
 @dataclass(frozen=True)
@@ -66,14 +68,10 @@ def tiny_space(path: Path) -> None:
     path.write_text(text)
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory, migrated_store: Path) -> Run:
-    """Start the sweep, kill -9 it as soon as four trials have finished, and resume it."""
-    home = tmp_path_factory.mktemp("sweep")
-    tiny_space(home / "tiny.yaml")
-    shutil.copy(migrated_store, home / "mlflow.db")
-    folder, uri = home / "out", f"sqlite:///{home}/mlflow.db"
-    words = ["sweep", str(home / "tiny.yaml"), "--output", str(folder), "--tracking-uri", uri]
+def kill_when(
+    words: list[str], home: Path, folder: Path, ready: Callable[[dict[str, tuple[int, str]]], bool]
+) -> dict[str, tuple[int, str]]:
+    """Start a sweep, kill -9 its driver as soon as its results are as wanted, and return them."""
     # Ray's agents outlive a killed driver by a minute and would keep an inherited stdout open
     driver = subprocess.Popen(
         [*REWA, *words],
@@ -82,17 +80,32 @@ def run(tmp_path_factory: pytest.TempPathFactory, migrated_store: Path) -> Run:
         stderr=subprocess.PIPE,
         text=True,
     )
-    deadline = time.monotonic() + 200
-    while len(finished(folder)) < 4:
+    deadline = time.monotonic() + 300
+    while not ready(finished(folder)):
         assert driver.poll() is None, f"the sweep ended early: {driver.communicate()[1]}"
-        assert time.monotonic() < deadline, "no four trials in 200 s"
+        assert time.monotonic() < deadline, "the results did not come within 300 s"
         time.sleep(0.02)
     os.kill(driver.pid, signal.SIGKILL)
     driver.wait()
-    before = finished(folder)
-    assert len(before) < TRIALS * len(METHODS), "killed too late to test anything"
+    return finished(folder)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, migrated_store: Path) -> Run:
+    """Kill -9 the sweep during the search and, resumed, during the confirmation; then let it finish."""
+    home = tmp_path_factory.mktemp("sweep")
+    tiny_space(home / "tiny.yaml")
+    shutil.copy(migrated_store, home / "mlflow.db")
+    folder, uri = home / "out", f"sqlite:///{home}/mlflow.db"
+    words = ["sweep", str(home / "tiny.yaml"), "--output", str(folder), "--tracking-uri", uri]
+    searched = TRIALS * len(METHODS)
+    before = kill_when(words, home, folder, lambda found: len(found) >= 4)
+    assert len(before) < searched, "killed too late to test anything"
+    later = kill_when([*words, "--resume"], home, folder, lambda found: len(found) > searched)
+    assert before.items() <= later.items()
+    before = later
     resumed = subprocess.run(
-        [*REWA, *words, "--resume"], cwd=home, capture_output=True, text=True, timeout=280
+        [*REWA, *words, "--resume"], cwd=home, capture_output=True, text=True, timeout=400
     )
     return Run(folder, home / "tiny.yaml", uri, before, resumed)
 
