@@ -180,10 +180,10 @@ def clipped_lp(x: Tensor, p: float, threshold: float, kind: Clipping) -> Tensor:
     _check_floating(x)
     magnitude = x.abs()
     outside = magnitude.clamp(min=threshold)
-    power = outside.pow(p)
-    if kind == "constant":
-        return power
-    return power + p * threshold ** (p - 1) * (magnitude - outside)
+    power: Tensor = outside.pow(p)
+    if kind == "linear":
+        power = power + p * threshold ** (p - 1) * (magnitude - outside)
+    return power
 
 
 def decay_budget(K: float, weight_decay: float, lr: float, momentum: float, schedule_sum: float) -> float:
