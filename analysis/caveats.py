@@ -101,9 +101,10 @@ def _uneven_trials(record: SweepRecord) -> list[str]:
 
 
 def _no_dense(settings: pd.DataFrame) -> list[str]:
-    if settings.empty or ((settings["method"] == DENSE) & (settings["value"] == 1.0)).any():
+    if settings.empty or (settings["method"].isin(DENSE) & (settings["value"] == 1.0)).any():
         return []
+    methods = " or ".join(DENSE)
     return [
-        f'No {DENSE} run gives the accuracy of a dense network, so "dense" below is the best any '
+        f'No {methods} run gives the accuracy of a dense network, so "dense" below is the best any '
         "method reaches on validation at ratio 1."
     ]

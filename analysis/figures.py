@@ -98,7 +98,7 @@ def frontier_figure(
         whole.set_ylim(0.0, 103.0)
         whole.set_yticks([0, 50, 100])
         if dense is not None and low <= dense.test <= high:
-            label = f"dense ({dense.method}) {100.0 * dense.test:.1f} %"
+            label = f"dense {100.0 * dense.test:.1f} %"
             place: dict[str, Any] = {
                 "xycoords": ("axes fraction", "data"),
                 "textcoords": "offset points",

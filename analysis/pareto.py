@@ -149,7 +149,7 @@ def pareto_front(settings: pd.DataFrame, accuracy: str = "val_accuracy") -> pd.D
 
 
 def dense_reference(settings: pd.DataFrame) -> Dense | None:
-    """The dense accuracy: the best on validation at ratio 1, of the dense method if it is there.
+    """The dense accuracy: the best on validation at ratio 1, of the densely trained methods if there are any.
 
     Args:
         settings: What `mean_frontier` returned for ratios.
@@ -158,7 +158,7 @@ def dense_reference(settings: pd.DataFrame) -> Dense | None:
         The reference, or None when no setting was measured at ratio 1.
     """
     at_one = best_first(settings[settings["value"] == 1.0])
-    own = at_one[at_one["method"] == DENSE]
+    own = at_one[at_one["method"].isin(DENSE)]
     pool = at_one if own.empty else own
     if pool.empty:
         return None

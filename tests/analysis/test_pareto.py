@@ -133,6 +133,15 @@ def test_dense_reference_is_magnitudes_even_when_another_is_better() -> None:
     assert dense.val < 0.98
 
 
+def test_dense_reference_is_the_better_of_the_dense_trainings() -> None:
+    """Random pruning trains as magnitude does; magnitude's confirmed settings may all be shaky ones."""
+    record = make_record({"rewa": flat(0.99), "magnitude": flat(0.7), "random": decay(2, 0.97, noise=0.0)})
+    dense = dense_reference(mean_frontier(record.frontier, CONFIG))
+    assert dense is not None
+    assert dense.method == "random"
+    assert dense.val > 0.9
+
+
 def test_dense_reference_without_magnitude_is_the_best_of_all() -> None:
     record = make_record({"rewa": flat(0.9), "spred": flat(0.95)})
     dense = dense_reference(mean_frontier(record.frontier, CONFIG))

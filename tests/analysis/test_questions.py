@@ -42,7 +42,7 @@ def by_hand(record: Record, method: str, question: str) -> dict[str, Any] | None
         able = {t: acc for (t, r), acc in own.items() if r == float(what[:-1])}
         best = max(able.values())
         return {"ratio": float(what[:-1]), "val": best}
-    dense = max(acc for (m, _, r), acc in val.items() if m == "magnitude" and r == 1.0)
+    dense = max(acc for (m, _, r), acc in val.items() if m in ("magnitude", "random") and r == 1.0)
     floor = dense - float(what.removeprefix("drop")) / 100.0
     reached = [r for (_, r), acc in own.items() if acc >= floor - 1e-9]
     if not reached:

@@ -174,7 +174,7 @@ def test_no_description_one_seed_no_confirmation(tmp_path: Path) -> None:
     assert "not confirmed" in lead(html)
     assert "There was no confirmation phase" in html
     assert "rewa train WORKLOAD rewa" in html
-    assert "No magnitude run" in html
+    assert "No magnitude or random run" in html
 
 
 @pytest.mark.parametrize(
