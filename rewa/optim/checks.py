@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from torch import Tensor
+
 Group = dict[str, Any]
 
 ROUNDING = 1e-9
@@ -25,6 +27,14 @@ def below_one(group: Group, *names: str) -> None:
         value = group[name]
         if not 0 <= value < 1:
             raise ValueError(f"{name} = {value} is out of range: it must satisfy 0 <= {name} < 1.")
+
+
+def learning_rate(group: Group) -> None:
+    """Refuse a negative or non-finite lr, and a tensor that is not one number."""
+    lr = group["lr"]
+    if isinstance(lr, Tensor) and lr.numel() != 1:
+        raise ValueError(f"lr = {lr} is out of range: a tensor must have one element.")
+    non_negative(group, "lr")
 
 
 def powers(group: Group) -> None:

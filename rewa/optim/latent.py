@@ -133,10 +133,18 @@ class LatentOptimizer(Optimizer):
         state = self.state[p]
         if "latent" not in state:
             state["latent"] = signed_root(p.detach().to(master), K)
-        elif p not in self._written or self._written[p] != (p._version, p.data_ptr(), K):
+        elif not self._is_ours(p, K):
             self._resync(p, K)
         latent: Tensor = state["latent"]
         return latent
+
+    def _is_ours(self, p: Tensor, K: float) -> bool:
+        """Return whether ``p`` is as the last step left it, by autograd's version counter."""
+        if p not in self._written:
+            return False
+        version, storage, power = self._written[p]
+        # the storage is held, so its address cannot be another's
+        return (p._version, p.untyped_storage().data_ptr(), K) == (version, storage.data_ptr(), power)
 
     def _resync(self, p: Tensor, K: float) -> None:
         """Recompute the latent where ``p`` no longer is what the latent stands for, and only there."""
@@ -155,7 +163,7 @@ class LatentOptimizer(Optimizer):
         for p, y in zip(params, latents, strict=True):
             if p is not y:
                 p.copy_(latent_to_parameter(y, K))
-                self._written[p] = (p._version, p.data_ptr(), K)
+                self._written[p] = (p._version, p.untyped_storage(), K)
 
     def _refuse_unsupported(self, p: Tensor) -> None:
         """Raise RuntimeError for a sparse or complex gradient."""

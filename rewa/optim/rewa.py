@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 from torch.optim.sgd import sgd
 
-from rewa.optim.checks import Group, below_one, non_negative, powers
+from rewa.optim.checks import Group, below_one, learning_rate, non_negative, powers
 from rewa.optim.latent import LatentOptimizer
 
 
@@ -84,7 +85,8 @@ class ReWA(LatentOptimizer):
 
     @staticmethod
     def _check(group: Group) -> None:
-        non_negative(group, "lr", "epsilon", "weight_decay")
+        learning_rate(group)
+        non_negative(group, "epsilon", "weight_decay")
         powers(group)
         below_one(group, "momentum", "dampening")
         if group["nesterov"] and (group["momentum"] == 0 or group["dampening"] != 0):
@@ -93,6 +95,22 @@ class ReWA(LatentOptimizer):
             raise ValueError("foreach and fused cannot both be True.")
 
     def _update(self, params: list[Tensor], latents: list[Tensor], grads: list[Tensor], group: Group) -> None:
+        if group["capturable"] and isinstance(group["lr"], Tensor):
+            self._update_on_device(params, latents, grads, group)
+            return
+        if group["nesterov"]:  # torch's multi-tensor kernel would add the momentum to the gradient itself
+            grads = [g.clone() if g is p.grad else g for p, g in zip(params, grads, strict=True)]
+        # the fused kernel takes momentum buffers for all or for none, and some may join later
+        joined = [i for i, p in enumerate(params) if "momentum_buffer" in self.state[p]]
+        new = [i for i in range(len(params)) if i not in set(joined)]
+        for part in (joined, new):
+            if part:
+                self._sgd(
+                    [params[i] for i in part], [latents[i] for i in part], [grads[i] for i in part], group
+                )
+
+    def _sgd(self, params: list[Tensor], latents: list[Tensor], grads: list[Tensor], group: Group) -> None:
+        """Let torch's SGD step the latents, and keep its momentum buffers."""
         buffers = [self.state[p].get("momentum_buffer") for p in params]
         sgd(
             latents,
@@ -110,3 +128,22 @@ class ReWA(LatentOptimizer):
         if group["momentum"] != 0:
             for p, buffer in zip(params, buffers, strict=True):
                 self.state[p]["momentum_buffer"] = buffer
+
+    def _update_on_device(
+        self, params: list[Tensor], latents: list[Tensor], grads: list[Tensor], group: Group
+    ) -> None:
+        """The same step without reading lr on the host, which torch's SGD does: for graph capture."""
+        momentum, decay = group["momentum"], group["weight_decay"]
+        for p, y, grad in zip(params, latents, grads, strict=True):
+            bracket = -grad if group["maximize"] else grad
+            if decay != 0:
+                bracket = torch.add(bracket, y, alpha=decay)
+            if momentum != 0:
+                state = self.state[p]
+                if "momentum_buffer" in state:
+                    state["momentum_buffer"].mul_(momentum).add_(bracket, alpha=1 - group["dampening"])
+                else:
+                    state["momentum_buffer"] = bracket.clone()
+                buffer = state["momentum_buffer"]
+                bracket = torch.add(bracket, buffer, alpha=momentum) if group["nesterov"] else buffer
+            y.sub_(bracket * group["lr"])

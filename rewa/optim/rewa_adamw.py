@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.optim.adamw import adamw
 from torch.optim.optimizer import ParamsT
 
-from rewa.optim.checks import Group, below_one, non_negative, powers
+from rewa.optim.checks import Group, below_one, learning_rate, non_negative, powers
 from rewa.optim.latent import LatentOptimizer
 
 
@@ -80,7 +80,8 @@ class ReWAAdamW(LatentOptimizer):
 
     @staticmethod
     def _check(group: Group) -> None:
-        non_negative(group, "lr", "epsilon", "eps", "weight_decay")
+        learning_rate(group)
+        non_negative(group, "epsilon", "eps", "weight_decay")
         powers(group)
         below_one({"betas[0]": group["betas"][0], "betas[1]": group["betas"][1]}, "betas[0]", "betas[1]")
         if group["foreach"] and group["fused"]:
