@@ -55,7 +55,8 @@ class LatentOptimizer(Optimizer):
         self._written = WeakTensorKeyDictionary()
         for group in self.param_groups:
             for name, value in self.defaults.items():
-                group.setdefault(name, value)
+                if name != "differentiable":  # torch's own addition, which no group has
+                    group.setdefault(name, value)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load a state; latents and moments keep the precision they were saved in.
@@ -142,9 +143,8 @@ class LatentOptimizer(Optimizer):
         """Return whether ``p`` is as the last step left it, by autograd's version counter."""
         if p not in self._written:
             return False
-        version, storage, power = self._written[p]
-        # the storage is held, so its address cannot be another's
-        return (p._version, p.untyped_storage().data_ptr(), K) == (version, storage.data_ptr(), power)
+        _, mark = self._written[p]
+        return bool(mark == _mark(p, K))
 
     def _resync(self, p: Tensor, K: float) -> None:
         """Recompute the latent where ``p`` no longer is what the latent stands for, and only there."""
@@ -163,7 +163,8 @@ class LatentOptimizer(Optimizer):
         for p, y in zip(params, latents, strict=True):
             if p is not y:
                 p.copy_(latent_to_parameter(y, K))
-                self._written[p] = (p._version, p.untyped_storage(), K)
+                # holding the storage keeps its address from being another's
+                self._written[p] = (p.untyped_storage(), _mark(p, K))
 
     def _refuse_unsupported(self, p: Tensor) -> None:
         """Raise RuntimeError for a sparse or complex gradient."""
@@ -173,3 +174,8 @@ class LatentOptimizer(Optimizer):
             raise RuntimeError(f"{name} does not support sparse gradients; use a dense one (sparse=False).")
         if p.grad.is_complex():
             raise RuntimeError(f"{name} does not support complex parameters; view them as real tensors.")
+
+
+def _mark(p: Tensor, K: float) -> tuple[object, ...]:
+    """Return what changes when somebody else writes to a parameter or gives it other memory."""
+    return p._version, p.data_ptr(), p.stride(), K

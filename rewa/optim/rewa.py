@@ -146,4 +146,4 @@ class ReWA(LatentOptimizer):
                     state["momentum_buffer"] = bracket.clone()
                 buffer = state["momentum_buffer"]
                 bracket = torch.add(bracket, buffer, alpha=momentum) if group["nesterov"] else buffer
-            y.sub_(bracket * group["lr"])
+            y.sub_(bracket * group["lr"].reshape(()))

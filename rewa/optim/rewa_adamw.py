@@ -32,7 +32,7 @@ class ReWAAdamW(LatentOptimizer):
         M: Exponent of the adaptive learning rate; 0 <= M <= K - 1.
         epsilon: The paper's stabiliser, as in Eq. 3; >= 0.
         betas: Decay rates of the two moments, each in [0, 1).
-        eps: Adam's own epsilon; >= 0.
+        eps: Adam's own epsilon; >= 0. As in torch, 0 divides by zero where no gradient came yet.
         weight_decay: The paper's lambda, decoupled; >= 0.
         amsgrad: Use the largest second moment so far.
         maximize: Ascend the objective.

@@ -63,7 +63,7 @@ def finished(folder: Path) -> dict[str, tuple[int, str]]:
 def tiny_space(path: Path) -> None:
     """The default search space with a small budget."""
     text = find_space("digits").read_text()
-    text = text.replace("epochs: 100", "epochs: 4").replace("trials: 48", f"trials: {TRIALS}")
+    text = text.replace("epochs: 100", "epochs: 4").replace("trials: 40", f"trials: {TRIALS}")
     text = text.replace("{settings: 3, seeds: 3}", f"{{settings: {SETTINGS}, seeds: {SEEDS}}}")
     path.write_text(text)
 
