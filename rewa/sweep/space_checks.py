@@ -8,7 +8,6 @@ from typing import Any
 from pydantic import ValidationError
 
 from rewa.config import sentence_of
-from rewa.errors import UserError
 from rewa.methods import REGISTRY as METHODS
 from rewa.methods import get_method
 from rewa.registry import did_you_mean
@@ -128,7 +127,7 @@ def _wrong_corner(here: Place, name: str, part: MethodSpace) -> Problem | None:
             part.config(name, values, schedule=1.0)
         except KeyError as error:  # a coordinate reads a setting that nothing gives
             return (*here, "sample"), f"the coordinates need {error}, which is neither sampled nor fixed"
-        except (UserError, ArithmeticError, TypeError) as error:
+        except (ValueError, ArithmeticError, TypeError) as error:
             drawn = ", ".join(f"{key}={value}" for key, value in values.items())
             return (*here, "sample"), f"the draw ({drawn}) is not valid: {error}"
     return None
