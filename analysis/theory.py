@@ -60,7 +60,7 @@ EXHIBITS = (
         draw.draw_stationarity,
     ),
     Exhibit(
-        "Clipping |x|^p instead (Theorem 3.7, the paper's Figure 5)",
+        "Clipping |x|^p (Definition 3.6, Theorem 3.7, the paper's Figure 5)",
         "First, |x|^p and its two clipped forms; second, moving the threshold buys a smaller gradient only "
         "with a larger error, and the grey corner where both are small stays out of reach.",
         draw.draw_clipping,
