@@ -21,6 +21,7 @@ from rewa.sweep.progress import SweepProgress
 from rewa.sweep.space import SearchSpace, space_from_values
 from rewa.sweep.trial import TrialSpec, describe
 from rewa.sweep.writer import TrackingWriter
+from rewa.tracking import Tracker
 from rewa.training import pick_device, schedule_sum
 from rewa.workloads import get_workload
 
@@ -148,13 +149,14 @@ def run_sweep(
         ran = _run_missing(space, folder, template, schedule, tracking_uri, address)
     meta["wall_seconds"] = round(meta.get("wall_seconds", 0.0) + time.monotonic() - started, 1)
     folder.write_meta(meta)
-    records = folder.records("search") + folder.records("confirm")
-    tracker = TrackingWriter(tracking_uri, space.name).finish(records)
-    tracker.log_summary(meta)
     searched = folder.records("search")
-    complete = Counter(r.method for r in searched).total() >= len(
-        space.methods
-    ) * space.trials and not _to_confirm(space, folder, template)
+    records = searched + folder.records("confirm")
+    tracker = Tracker(tracking_uri, space.name)
+    for record in records:
+        tracker.log(record)
+    tracker.log_summary(meta)
+    enough = len(searched) >= len(space.methods) * space.trials
+    complete = enough and not _to_confirm(space, folder, template)
     counts = Counter(str(record.status) for record in records)
     return SweepOutcome(complete, ran, dict(counts), folder, tracking_uri)
 

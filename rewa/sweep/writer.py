@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
-from rewa.errors import UserError
 from rewa.record import Record
 
-if TYPE_CHECKING:
-    from rewa.tracking import Tracker
+log = logging.getLogger(__name__)
 
 
 class TrackingWriter:
-    """A thread that owns the tracker. What it cannot write now, :meth:`finish` tries again.
+    """A thread that owns a tracker. What it cannot write now, the end of the sweep writes.
 
     Args:
         uri: Resolved tracking URI.
@@ -24,8 +21,6 @@ class TrackingWriter:
 
     def __init__(self, uri: str, sweep: str) -> None:
         self.uri, self.sweep = uri, sweep
-        self.tracker: Tracker | None = None
-        self.error: Exception | None = None
         self._queue: queue.SimpleQueue[Record | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="tracking", daemon=True)
         self._thread.start()
@@ -34,36 +29,19 @@ class TrackingWriter:
         """Write a record soon."""
         self._queue.put(record)
 
-    def finish(self, records: Iterable[Record]) -> Tracker:
-        """Wait for the thread, then write whatever of these records is not in the store yet.
-
-        Raises:
-            UserError: If the store cannot be opened.
-            Exception: What the store raises if it still fails.
-        """
-        self._queue.put(None)
-        self._thread.join()
-        if isinstance(self.error, UserError) or self.tracker is None:
-            self.tracker = self._open()
-        for record in records:
-            self.tracker.log(record)
-        return self.tracker
-
     def stop(self) -> None:
         """Write what is queued and end the thread."""
         self._queue.put(None)
         self._thread.join()
 
-    def _open(self) -> Tracker:
+    def _run(self) -> None:
+        """Write queued records until told to stop; one that fails now is written by the sweep's end."""
         from rewa.tracking import Tracker
 
-        return Tracker(self.uri, self.sweep)
-
-    def _run(self) -> None:
-        """Write queued records until told to stop; an error is kept for :meth:`finish` to retry."""
+        tracker: Tracker | None = None
         while (record := self._queue.get()) is not None:
             try:
-                self.tracker = self.tracker or self._open()
-                self.tracker.log(record)
-            except Exception as error:
-                self.error = error
+                tracker = tracker or Tracker(self.uri, self.sweep)
+                tracker.log(record)
+            except Exception as error:  # the sweep's end writes what is missing, and raises if it cannot
+                log.warning("%s is not in the store yet: %s", record.trial, error)
