@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 FRONTIER_COLUMNS = (
     *("sweep", "method", "trial", "seed", "phase", "split", "criterion", "value"),
-    *("compression", "compression_total", "accuracy"),
+    *("compression", "compression_total", "metric"),
 )
 RUN_COLUMNS = (
     *("sweep", "method", "trial", "seed", "phase", "status", "reason", "score", "seconds"),

@@ -1,11 +1,11 @@
 """Sparsity-inducing methods: one file each, one line here.
 
-A method turns a model and a config into an optimizer; see :class:`rewa.methods.base.Method`.
+See :class:`rewa.methods.base.Method`.
 """
 
 from __future__ import annotations
 
-from rewa.methods.base import Method, MethodConfig
+from rewa.methods.base import GradientMethod, Method, MethodConfig, Solver
 from rewa.registry import load
 
 REGISTRY = {
@@ -26,4 +26,4 @@ def get_method(name: str) -> type[Method]:
     return load("method", name, REGISTRY)
 
 
-__all__ = ["REGISTRY", "Method", "MethodConfig", "get_method"]
+__all__ = ["REGISTRY", "GradientMethod", "Method", "MethodConfig", "Solver", "get_method"]

@@ -5,27 +5,26 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from pydantic import Field
 from torch import Tensor, nn
 from torch.optim.optimizer import Optimizer
 
 from rewa.config import Settings
+from rewa.linear import LinearProblem, LinearSolution
 from rewa.optim import prunable_weights
 
 
 class MethodConfig(Settings):
-    """Settings every method has; each method adds its own."""
-
-    lr: float = Field(gt=0, description="base learning rate (the paper's gamma)")
-    momentum: float = Field(default=0.9, ge=0, lt=1)
+    """Base of the methods' settings; each method adds its own."""
 
 
-class Method(ABC):
-    """Base class of the methods.
+class Method:
+    """What all methods share: a name, settings, and a ranking of the weights.
 
-    Subclasses set the three class attributes and :meth:`prepare`; the others have working defaults.
+    A method is a :class:`GradientMethod`, which trains any network, or a :class:`Solver`, which fits a linear
+    model directly.
 
     Args:
         config: A validated instance of ``Config``.
@@ -39,20 +38,13 @@ class Method(ABC):
         self.config: Any = config
 
     @classmethod
-    def from_values(cls, values: Mapping[str, Any]) -> Method:
+    def from_values(cls, values: Mapping[str, Any]) -> Self:
         """Build the method from unvalidated settings.
 
         Raises:
             UserError: Naming the setting that is wrong.
         """
         return cls(cls.Config.parse(values, f"method {cls.name!r}"))
-
-    @abstractmethod
-    def prepare(self, model: nn.Module) -> Optimizer:
-        """Make the model trainable by this method, in place, and return its optimizer."""
-
-    def materialise(self, model: nn.Module) -> None:  # noqa: B027 - most methods have nothing to undo
-        """Turn the model's weights into plain parameters, in place; undoes what ``prepare`` did."""
 
     def scores(self, weights: Mapping[str, Tensor], seed: int) -> dict[str, Tensor]:
         """Rank the weights for pruning: larger stays longer.
@@ -66,11 +58,43 @@ class Method(ABC):
         """
         return {name: weight.detach().abs() for name, weight in weights.items()}
 
+
+class GradientConfig(MethodConfig):
+    """Settings that every gradient method has."""
+
+    lr: float = Field(gt=0, description="base learning rate (the paper's gamma)")
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+
+
+class GradientMethod(Method, ABC):
+    """A method that trains a model by gradient steps.
+
+    Subclasses set the three class attributes and :meth:`prepare`; the others have working defaults.
+    """
+
+    @abstractmethod
+    def prepare(self, model: nn.Module) -> Optimizer:
+        """Make the model trainable by this method, in place, and return its optimizer."""
+
+    def materialise(self, model: nn.Module) -> None:  # noqa: B027 - most methods have nothing to undo
+        """Turn the model's weights into plain parameters, in place; undoes what ``prepare`` did."""
+
     def dense_copy(self, model: nn.Module) -> nn.Module:
         """Return a copy of the model with plain weights, to prune and evaluate."""
         dense = copy.deepcopy(model)
         self.materialise(dense)
         return dense
+
+
+class Solver(Method, ABC):
+    """A method that fits a linear model directly, without gradient steps, epochs or learning rate.
+
+    It runs on workloads that are a linear problem (:meth:`rewa.workloads.base.Workload.linear_problem`).
+    """
+
+    @abstractmethod
+    def solve(self, problem: LinearProblem, seed: int) -> LinearSolution:
+        """Return the fitted weights and intercept; the seed decides whatever is drawn (folds)."""
 
 
 def weights_and_rest(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:

@@ -7,16 +7,16 @@ from torch import nn
 from torch.optim.optimizer import Optimizer
 from torch.optim.sgd import SGD
 
-from rewa.methods.base import Method, MethodConfig, weights_and_rest
+from rewa.methods.base import GradientConfig, GradientMethod, weights_and_rest
 
 
-class MagnitudeConfig(MethodConfig):
+class MagnitudeConfig(GradientConfig):
     """Settings of dense training."""
 
     weight_decay: float = Field(default=1e-4, ge=0, description="L2 decay of the weights")
 
 
-class Magnitude(Method):
+class Magnitude(GradientMethod):
     """Train densely; the frontier's pruning is all the sparsity there is."""
 
     name = "magnitude"

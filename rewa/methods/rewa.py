@@ -6,11 +6,11 @@ from pydantic import Field, model_validator
 from torch import nn
 from torch.optim.optimizer import Optimizer
 
-from rewa.methods.base import Method, MethodConfig
+from rewa.methods.base import GradientConfig, GradientMethod
 from rewa.optim import ROUNDING, ReWA, param_groups
 
 
-class ReWAConfig(MethodConfig):
+class ReWAConfig(GradientConfig):
     """Settings of ReWA, in Eq. 3's units."""
 
     K: float = Field(default=9, ge=1, description="power of the reparameterisation x = y^K")
@@ -28,7 +28,7 @@ class ReWAConfig(MethodConfig):
         return self
 
 
-class ReWAMethod(Method):
+class ReWAMethod(GradientMethod):
     """Train the latent y of x = y^K; biases and normalisation by plain SGD."""
 
     name = "rewa"

@@ -6,17 +6,17 @@ from pydantic import Field
 from torch import nn
 from torch.optim.optimizer import Optimizer
 
-from rewa.methods.base import Method, MethodConfig, weights_and_rest
+from rewa.methods.base import GradientConfig, GradientMethod, weights_and_rest
 from rewa.optim import L1SGD
 
 
-class SGDL1Config(MethodConfig):
+class SGDL1Config(GradientConfig):
     """Settings of SGD-L1."""
 
     l1: float = Field(default=1e-4, ge=0, description="coefficient of the L1 penalty on the weights")
 
 
-class SGDL1(Method):
+class SGDL1(GradientMethod):
     """Minimise loss + l1 * |weights|; biases and normalisation are not penalised."""
 
     name = "sgd_l1"

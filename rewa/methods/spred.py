@@ -7,12 +7,12 @@ from torch import nn
 from torch.optim.optimizer import Optimizer
 from torch.optim.sgd import SGD
 
-from rewa.methods.base import Method, MethodConfig, weights_and_rest
+from rewa.methods.base import GradientConfig, GradientMethod, weights_and_rest
 from rewa.optim import prunable_modules
 from rewa.reparam import Initialisation, factorise, materialise
 
 
-class SpredConfig(MethodConfig):
+class SpredConfig(GradientConfig):
     """Settings of Spred."""
 
     weight_decay: float = Field(default=1e-4, ge=0, description="L2 decay of both factors")
@@ -21,7 +21,7 @@ class SpredConfig(MethodConfig):
     )
 
 
-class Spred(Method):
+class Spred(GradientMethod):
     """SGD on w = u * v with weight decay on u and v, which is an L1 penalty on w."""
 
     name = "spred"
