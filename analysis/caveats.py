@@ -6,14 +6,16 @@ import pandas as pd
 
 from analysis import text
 from analysis.tables import DENSE, SweepRecord, all_methods
+from rewa.metric import Metric
 
 
-def caveats(record: SweepRecord, settings: pd.DataFrame) -> list[str]:
+def caveats(record: SweepRecord, settings: pd.DataFrame, metric: Metric) -> list[str]:
     """Collect the sentences.
 
     Args:
         record: The sweep.
         settings: What `mean_frontier` returned for ratios.
+        metric: What is measured.
 
     Returns:
         One sentence per thing that weakens or explains the comparison; empty when nothing does.
@@ -25,7 +27,7 @@ def caveats(record: SweepRecord, settings: pd.DataFrame) -> list[str]:
         *_lost_seeds(record.runs, settings),
         *_single_seed(settings),
         *_uneven_trials(record),
-        *_no_dense(settings),
+        *(_no_dense(settings, metric) if metric.is_share else []),
     ]
 
 
@@ -100,11 +102,12 @@ def _uneven_trials(record: SweepRecord) -> list[str]:
     return []
 
 
-def _no_dense(settings: pd.DataFrame) -> list[str]:
+def _no_dense(settings: pd.DataFrame, metric: Metric) -> list[str]:
+    """A share is told against a dense network; other metrics have their ideal value for that."""
     if settings.empty or (settings["method"].isin(DENSE) & (settings["value"] == 1.0)).any():
         return []
     methods = " or ".join(DENSE)
     return [
-        f'No {methods} run gives the accuracy of a dense network, so "dense" below is the best any '
+        f'No {methods} run gives the {metric.name} of a dense network, so "dense" below is the best any '
         "method reaches on validation at ratio 1."
     ]

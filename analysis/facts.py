@@ -6,7 +6,18 @@ from typing import Any
 
 from analysis import text
 from analysis.caveats import searched
-from analysis.tables import SweepRecord, section
+from analysis.tables import SweepRecord, all_methods, is_solver, section
+from analysis.wording import Wording
+from rewa.metric import Metric
+
+DESCRIPTION = frozenset(
+    (
+        *("name", "model", "metric", "direction", "chance", "ideal", "headline_ratios"),
+        *("epochs", "batch_size", "warmup", "eval_every"),
+        *("train_size", "val_size", "test_size", "prunable_weights", "parameters"),
+    )
+)
+"""Keys of a workload's description that every workload has; the others are settings of its own."""
 
 
 def denominator(meta: dict[str, Any]) -> str:
@@ -22,7 +33,7 @@ def denominator(meta: dict[str, Any]) -> str:
     )
 
 
-def fairness(record: SweepRecord, metric: str) -> list[tuple[str, str]]:
+def fairness(record: SweepRecord, metric: Metric) -> list[tuple[str, str]]:
     """The facts of the fairness box; what the description of the sweep lacks is left out."""
     meta = record.meta
     workload, objective = section(meta, "workload"), section(meta, "objective")
@@ -34,7 +45,7 @@ def fairness(record: SweepRecord, metric: str) -> list[tuple[str, str]]:
     counts = searched(record.runs)["method"].value_counts()
     per_method = meta.get("trials_per_method") or text.span([str(n) for n in sorted(counts)])
     goal = (
-        f"area under validation {metric} above {objective.get('reference', '?')} over "
+        f"{_area(metric, objective.get('reference', '?'))} over "
         f"log10(compression) up to {_plain(objective.get('max_compression', '?'))}x, criterion "
         f"{objective.get('criterion', '?')}"
     )
@@ -46,16 +57,18 @@ def fairness(record: SweepRecord, metric: str) -> list[tuple[str, str]]:
     wall = meta.get("wall_seconds")
     facts = {
         "Workload": what,
-        "Budget": ", ".join(
-            f"{workload[key]} {label}"
-            for key, label in (("epochs", "epochs"), ("batch_size", "examples per batch"))
-            if workload.get(key)
+        "Workload settings": ", ".join(
+            f"{key} {_plain(value)}"
+            for key, value in workload.items()
+            if key not in DESCRIPTION and isinstance(value, str | int | float)
         ),
+        "Metric": _metric_text(metric),
+        "Budget": _budget(record, workload),
         "Splits": ", ".join(splits),
         "Trials per method": str(per_method or ""),
         "Search seed": "" if meta.get("search_seed") is None else str(meta["search_seed"]),
         "Confirmation seeds": confirm,
-        "Selection": f"on validation {metric} only; test is reported, never selected on",
+        "Selection": f"on validation {metric.name} only; test is reported, never selected on",
         "Objective": goal if objective else "",
         "Started": str(meta.get("started") or ""),
         "Wall time": text.duration(float(wall)) if wall else "",
@@ -65,6 +78,35 @@ def fairness(record: SweepRecord, metric: str) -> list[tuple[str, str]]:
         "Command": str(meta.get("command") or ""),
     }
     return [(label, value) for label, value in facts.items() if value]
+
+
+def _area(metric: Metric, reference: object) -> str:
+    """Name the area that the search maximises."""
+    if metric.is_share:
+        return f"area under validation {metric.name} above {reference}"
+    shown = Wording(metric).reference(reference) if isinstance(reference, int | float) else reference
+    return f"area between validation {metric.name} and {shown}"
+
+
+def _metric_text(metric: Metric) -> str:
+    """Explain a metric that does not explain itself."""
+    if metric.is_share:
+        return ""
+    words = Wording(metric)
+    return (
+        f"{metric.name}, {words.comparative} is better; {words.no_skill}: {words.reference(metric.chance)}, "
+        f"{words.limit}: {words.reference(metric.ideal)}"
+    )
+
+
+def _budget(record: SweepRecord, workload: dict[str, Any]) -> str:
+    """Epochs and batches of a training, and who has none."""
+    labels = (("epochs", "epochs"), ("batch_size", "examples per batch"))
+    told = ", ".join(f"{workload[key]} {label}" for key, label in labels if workload.get(key))
+    solvers = [method for method in all_methods(record) if is_solver(method)]
+    if told and solvers:
+        told += f"; {text.join(solvers)} solve directly and have no epochs"
+    return told
 
 
 def _listed(values: Any) -> str:

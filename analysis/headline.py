@@ -4,121 +4,55 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import pandas as pd
 
 from analysis import text
-from analysis.noise import EQUAL, Comparison, compare, difference_error
+from analysis.noise import Comparison, difference_error
 from analysis.pareto import Dense
-from analysis.questions import RATIOS
-from analysis.tables import FOCUS, order_methods
+from analysis.standing import Entry, Standing, standing
+from analysis.tables import FOCUS, RATIOS
+from analysis.wording import Wording
+from rewa.metric import Metric
 
-MAIN_RATIO = 100
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One method at one ratio: its chosen setting's test accuracies, one per seed."""
-
-    method: str
-    mean: float
-    values: tuple[float, ...]
-    confirmed: bool
-
-
-@dataclass(frozen=True)
-class Standing:
-    """The methods at one ratio, best test mean first; `half` is half of the dense accuracy."""
-
-    ratio: float
-    entries: tuple[Entry, ...]
-    half: float = 0.0
-
-    @property
-    def collapsed(self) -> bool:
-        """Whether even the best network has lost most of what a dense one knows."""
-        return self.entries[0].mean < self.half
-
-    @property
-    def tied(self) -> tuple[Entry, ...]:
-        """The entries that share the first place."""
-        best = self.entries[0].mean
-        return tuple(entry for entry in self.entries if best - entry.mean < EQUAL)
-
-    @property
-    def lead(self) -> Comparison:
-        """The first against the second."""
-        return compare(self.entries[0].values, self.entries[1].values)
-
-    def behind(self, entry: Entry) -> Comparison:
-        """The first against `entry`."""
-        return compare(self.entries[0].values, entry.values)
-
-    @property
-    def trailing_focus(self) -> Entry | None:
-        """The focus method where the first two (or the tied) do not already name it."""
-        named = {entry.method for entry in (*self.entries[:2], *self.tied)}
-        if FOCUS in named:
-            return None
-        return next((entry for entry in self.entries if entry.method == FOCUS), None)
-
-    def rank(self, entry: Entry) -> int:
-        """Place of `entry`, counted from 1; equal means share a place."""
-        return 1 + sum(other.mean > entry.mean + EQUAL for other in self.entries)
-
-
-def standing(points: pd.DataFrame, ratio: float, dense: Dense | None = None) -> Standing:
-    """Rank the methods at a target ratio by the test mean of the setting chosen on validation.
-
-    Args:
-        points: What `best_attained` returned.
-        ratio: Target ratio.
-        dense: The dense reference, to tell a collapse.
-    """
-    rows = points[(points["value"] == ratio) & points["test_accuracy_mean"].notna()]
-    by_method = {str(row["method"]): row for row in rows.to_dict("records")}
-    entries = []
-    for method in order_methods(by_method):
-        row = by_method[method]
-        values, mean = tuple(row["test_values"]), float(row["test_accuracy_mean"])
-        entries.append(Entry(method, mean, values, row["phase"] == "confirm"))
-    half = 0.0 if dense is None or math.isnan(dense.test) else dense.test / 2.0
-    return Standing(ratio, tuple(sorted(entries, key=lambda entry: -entry.mean)), half)
+MAIN_RATIO = 100.0
 
 
 def headline(
     points: pd.DataFrame,
+    metric: Metric,
     *,
+    ratios: Sequence[float] = RATIOS,
     dense: Dense | None = None,
-    metric: str = "accuracy",
     test_size: int | None = None,
 ) -> list[str]:
     """Write the headline.
 
     Args:
         points: What `best_attained` returned: one row per method and target ratio.
-        dense: The dense reference, named in the first sentence.
         metric: What is measured.
-        test_size: Number of test examples, for the sampling error; None when unknown.
+        ratios: The compressions to speak of.
+        dense: The dense reference, named in the first sentence.
+        test_size: Number of test examples, for the sampling error of a share; None when unknown.
 
     Returns:
         One sentence on the main ratio, then at most one on the other ratios.
     """
-    standings = {r: standing(points, float(r), dense) for r in RATIOS}
+    words = Wording(metric)
+    standings = {float(r): standing(points, float(r), metric, dense) for r in ratios}
     standings = {r: s for r, s in standings.items() if s.entries}
     if not standings:
         if points.empty:
             return ["No method completed a run, so there is nothing to compare."]
-        targets = text.join([f"{r}x" for r in RATIOS])
+        targets = text.join([f"{r:.0f}x" for r in ratios])
         return [f"No method was measured on test at {targets}, so there is nothing to compare."]
     main = MAIN_RATIO if MAIN_RATIO in standings else max(standings)
-    sentences = [_main_sentence(standings.pop(main), dense, metric, test_size)]
+    sentences = [_main_sentence(standings.pop(main), dense, words, test_size)]
     if standings:
         groups: dict[tuple[str, ...], list[Standing]] = {}
         for other in standings.values():
             groups.setdefault(_kind(other), []).append(other)
-        clauses = "; ".join(_group_clause(group, metric) for group in groups.values())
+        clauses = "; ".join(_group_clause(group, words) for group in groups.values())
         sentences.append(f"A{clauses[1:]}.")
     return sentences
 
@@ -133,20 +67,22 @@ def seeds_text(entries: Sequence[Entry]) -> str:
     return f"{counts[0]} {noun}{' each' if len(counts) > 1 else ''}{note}"
 
 
-def interval_text(comparison: Comparison) -> str:
+def interval_text(comparison: Comparison, words: Wording) -> str:
     """Write `` (95 % interval -0.2 to +0.9 points)``; empty without an interval."""
     if comparison.beyond is None:
         return ""
-    low, high = 100.0 * comparison.low, 100.0 * comparison.high
-    return f" (95 % interval of the lead {low:+.1f} to {high:+.1f} points)"
+    return f" (95 % interval of the lead {words.interval(comparison.low, comparison.high)})"
 
 
-def _main_sentence(at: Standing, dense: Dense | None, metric: str, test_size: int | None) -> str:
-    top = at.entries[0]
-    reference = ""
+def _main_sentence(at: Standing, dense: Dense | None, words: Wording, test_size: int | None) -> str:
+    top, metric = at.entries[0], words.metric
+    references = []
     if dense is not None and not math.isnan(dense.test):
-        reference = f" (dense: {text.percent(dense.test)})"
-    reached = f"{text.percent(top.mean)} test {metric}{reference}"
+        references.append(f"dense: {words.value(dense.test)}")
+    if not metric.is_share:
+        references.append(f"{words.limit}: {words.reference(metric.ideal)}")
+    reference = f" ({'; '.join(references)})" if references else ""
+    reached = f"{words.value(top.mean)} test {metric.name}{reference}"
     if len(at.entries) == 1:
         head = f"At {at.ratio:.0f}x compression {top.method}, the only method with results there,"
         tail = f" reaches {reached} ({seeds_text([top])})"
@@ -159,21 +95,28 @@ def _main_sentence(at: Standing, dense: Dense | None, metric: str, test_size: in
         lead = at.lead
         head = f"At {at.ratio:.0f}x compression {top.method} leads with {reached}"
         tail = (
-            f", {text.points(lead.difference)} points ahead of {second.method} "
-            f"({seeds_text([top, second])}): {lead.verdict}{interval_text(lead)}"
-            f"{_sampling_text(top, second, lead, test_size)}"
+            f", {words.ahead(lead.difference, second.method)} "
+            f"({seeds_text([top, second])}): {lead.verdict}{interval_text(lead, words)}"
+            f"{_sampling_text(top, second, lead, test_size if metric.is_share else None)}"
         )
     focus = at.trailing_focus
     if focus is not None:
         gap = at.behind(focus)
         place = f"{text.ordinal(at.rank(focus))} of {len(at.entries)}"
         tail += (
-            f"; {FOCUS} is {place} with {text.percent(focus.mean)}, "
-            f"{text.points(gap.difference)} points behind: {gap.verdict}"
+            f"; {FOCUS} is {place} with {words.value(focus.mean)}, "
+            f"{words.behind(gap.difference)}: {gap.verdict}"
         )
     if at.collapsed:
-        tail += f"; no method keeps half of the dense {metric} there"
+        tail += f"; no method {_lost(words)} there"
     return f"{head}{tail}."
+
+
+def _lost(words: Wording) -> str:
+    """What no method does where all have collapsed."""
+    if words.metric.is_share:
+        return f"keeps half of the dense {words.metric.name}"
+    return f"beats {words.no_skill} ({words.reference(words.metric.chance)})"
 
 
 def _sampling_text(a: Entry, b: Entry, lead: Comparison, test_size: int | None) -> str:
@@ -205,25 +148,25 @@ def _kind(at: Standing) -> tuple[str, ...]:
     return (*shared, str(at.rank(focus)), str(len(at.entries)), at.behind(focus).verdict)
 
 
-def _group_clause(group: Sequence[Standing], metric: str) -> str:
+def _group_clause(group: Sequence[Standing], words: Wording) -> str:
     """Tell ratios of one kind in one clause."""
     one = group[0]
     ratios = text.join([f"{at.ratio:.0f}x" for at in group])
-    reached = text.join([text.percent(at.entries[0].mean) for at in group])
+    reached = text.join([words.value(at.entries[0].mean) for at in group])
     if one.collapsed:
         tops = [text.join([entry.method for entry in at.tied]) for at in group]
         best = "; ".join(
-            f"{top} {text.percent(at.entries[0].mean)}" for top, at in zip(tops, group, strict=True)
+            f"{top} {words.value(at.entries[0].mean)}" for top, at in zip(tops, group, strict=True)
         )
-        return f"at {ratios} no method keeps half of the dense {metric} (best: {best})"
+        return f"at {ratios} no method {_lost(words)} (best: {best})"
     if len(one.entries) == 1:
         return f"at {ratios} only {one.entries[0].method} has results ({reached})"
     if len(one.tied) > 1:
         clause = f"at {ratios} {text.join([e.method for e in one.tied])} tie ({reached})"
     else:
-        leads = text.join([text.points(at.lead.difference) for at in group])
+        leads = text.join([words.size(at.lead.difference) for at in group])
         clause = (
-            f"at {ratios} {one.entries[0].method} leads {one.entries[1].method} by {leads} points "
+            f"at {ratios} {one.entries[0].method} leads {one.entries[1].method} by {leads}{words.points} "
             f"({reached}; {one.lead.verdict})"
         )
     focus = one.trailing_focus
@@ -232,6 +175,6 @@ def _group_clause(group: Sequence[Standing], metric: str) -> str:
     gaps = [at.behind(e).difference for at in group for e in at.entries if e.method == FOCUS]
     places = f"{text.ordinal(one.rank(focus))} of {len(one.entries)}"
     return (
-        f"{clause}, {FOCUS} is {places}, {text.join([text.points(gap) for gap in gaps])} points "
-        f"behind ({one.behind(focus).verdict})"
+        f"{clause}, {FOCUS} is {places}, {words.behind(*gaps)} "
+        f"({one.behind(focus).verdict})"
     )

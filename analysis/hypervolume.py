@@ -1,8 +1,8 @@
-"""Hypervolume of a frontier in (log10 compression, accuracy), at several reference accuracies.
+"""Hypervolume of a frontier in (log10 compression, metric), at several reference values.
 
-The ranking of two methods can turn with the reference, so one number is never enough: a low
-reference rewards whoever stays above chance at extreme compression, a high one whoever holds
-nearly dense accuracy.
+The ranking of two methods can turn with the reference, so one number is never enough: a lenient
+reference rewards whoever stays above chance at extreme compression, a strict one whoever holds
+nearly dense quality.
 """
 
 from __future__ import annotations
@@ -14,45 +14,70 @@ import moocore
 import numpy as np
 import pandas as pd
 
-from analysis.text import join, percent
+from analysis.pareto import DIGITS
+from analysis.text import join
+from analysis.wording import Wording
+from rewa.metric import Metric
 
-REFERENCES = (0.1, 0.5, 0.8, 0.9, 0.95)
+SHARES = (0.1, 0.5, 0.8, 0.9, 0.95)
+DISTANCES = (1.0, 0.5, 0.2, 0.1, 0.05)
 DEFAULT_MAX_COMPRESSION = 1000.0
+
+
+def references(metric: Metric, own: object = None) -> list[float]:
+    """Return the reference values to measure at, the lenient ones first.
+
+    Args:
+        metric: What is measured. For shares they are fixed; otherwise some distances from ideal, as parts of
+            the way to chance.
+        own: The sweep's own reference; ignored if it is no number worse than ideal.
+    """
+    if metric.is_share:
+        found = [*SHARES]
+    else:
+        found = [metric.ideal + part * (metric.chance - metric.ideal) for part in DISTANCES]
+    if isinstance(own, int | float) and 0.0 < metric.gain(metric.ideal, float(own)) < math.inf:
+        found = [value for value in found if round(value - float(own), DIGITS) != 0.0]
+        found.append(float(own))
+    return sorted(found, key=lambda value: metric.gain(value, metric.ideal))
 
 
 def hypervolume(
     compression: Iterable[float],
-    accuracy: Iterable[float],
+    values: Iterable[float],
     reference: float,
     max_compression: float,
+    metric: Metric,
 ) -> float:
     """Area dominated by the points, over the area of the whole box.
 
     Args:
         compression: Compression ratios; beyond `max_compression` (infinity included) they count as
             that.
-        accuracy: Accuracies, fractions.
-        reference: Reference accuracy; with compression 1 it is the reference point.
+        values: Values of the metric; one better than ideal (luck of a finite split) counts as ideal.
+        reference: Reference value; with compression 1 it is the reference point.
         max_compression: Upper end of the compression axis.
+        metric: What is measured.
 
     Returns:
-        A number in [0, 1]: 1 for perfect accuracy at `max_compression`, 0 when nothing beats the
-        reference.
+        A number in [0, 1]: 1 for the ideal at `max_compression`, 0 when nothing beats the reference.
 
     Raises:
         ValueError: The box has no area.
     """
-    if not (max_compression > 1.0 and reference < 1.0):
-        raise ValueError(f"no area above reference {reference} up to compression {max_compression}")
+    height = metric.gain(metric.ideal, reference)
+    if not (max_compression > 1.0 and height > 0.0):
+        raise ValueError(f"no area beyond reference {reference} up to compression {max_compression}")
     decades = math.log10(max_compression)
     x = np.asarray(list(compression), dtype=float)
-    y = np.asarray(list(accuracy), dtype=float)
-    usable = (x > 1.0) & (y > reference)  # false for NaN
+    y = np.asarray([metric.gain(value, reference) for value in values], dtype=float)
+    usable = (x > 1.0) & (y > 0.0)  # false for NaN
     if not usable.any():
         return 0.0
-    points = np.column_stack([np.log10(np.minimum(x[usable], max_compression)), y[usable]])
-    area = float(moocore.hypervolume(points, ref=[0.0, reference], maximise=True))
-    return area / (decades * (1.0 - reference))
+    corner = np.minimum(x[usable], max_compression), np.minimum(y[usable], height)
+    points = np.column_stack([np.log10(corner[0]), corner[1]])
+    area = float(moocore.hypervolume(points, ref=[0.0, 0.0], maximise=True))
+    return area / (decades * height)
 
 
 def hypervolume_table(
@@ -60,14 +85,16 @@ def hypervolume_table(
     methods: Sequence[str],
     references: Iterable[float],
     max_compression: float,
+    metric: Metric,
 ) -> pd.DataFrame:
     """Hypervolume on test of every method at every reference.
 
     Args:
         points: What `best_attained` returned.
         methods: Methods, the rows of the result.
-        references: Reference accuracies, the columns of the result.
+        references: Reference values, the columns of the result.
         max_compression: Upper end of the compression axis.
+        metric: What is measured.
 
     Returns:
         Methods by references; 0 for a method without points.
@@ -77,7 +104,7 @@ def hypervolume_table(
         {
             reference: {
                 method: hypervolume(
-                    rows["compression"], rows["test_accuracy_mean"], reference, max_compression
+                    rows["compression"], rows["test_metric_mean"], reference, max_compression, metric
                 )
                 for method, rows in groups.items()
             }
@@ -87,11 +114,12 @@ def hypervolume_table(
     )
 
 
-def ranking_note(table: pd.DataFrame) -> str:
+def ranking_note(table: pd.DataFrame, metric: Metric) -> str:
     """Say in one line whether the ranking depends on the reference; empty with nothing to rank.
 
     Args:
         table: What `hypervolume_table` returned.
+        metric: What is measured.
     """
     told = table.loc[:, (table > 0.0).any()]
     if told.shape[1] < 2 or told.shape[0] < 2:
@@ -99,10 +127,11 @@ def ranking_note(table: pd.DataFrame) -> str:
     orders = {ref: tuple(told[ref].round(9).rank(ascending=False, method="min")) for ref in told}
     if len(set(orders.values())) == 1:
         return "The ranking is the same at every reference."
+    words = Wording(metric)
     leaders: dict[str, list[str]] = {}
     for reference in told:
         best = told.index[told[reference].round(9) == told[reference].round(9).max()]
-        leaders.setdefault(join(list(best)), []).append(percent(float(str(reference)), 0))
+        leaders.setdefault(join(list(best)), []).append(words.reference(float(str(reference))))
     if len(leaders) == 1:
         first = next(iter(leaders))
         return f"{first} is first at every reference; the order behind depends on the reference."

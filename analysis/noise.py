@@ -1,4 +1,7 @@
-"""Is a difference between two methods more than the noise of the seeds, and of the test split?"""
+"""Is a difference between two methods more than the noise of the seeds, and of the test split?
+
+The seeds' noise is told for any metric, the test split's for shares of its examples only.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from rewa.metric import Metric
+
 CONFIDENCE = 0.95
-EQUAL = 1e-9  # accuracies this close are the same number
+EQUAL = 1e-9  # values this close are the same number
 
 
 @dataclass(frozen=True)
@@ -18,12 +23,13 @@ class Comparison:
     """Method a against method b at one operating point.
 
     Attributes:
-        difference: Mean of a minus mean of b, as a fraction.
+        difference: By how much the mean of a is better than the mean of b, in the metric's unit.
         low: Lower end of the Welch interval of the difference; NaN when the seeds cannot give one.
         high: Upper end.
         beyond: True when the interval leaves zero out, False when it holds it, None when there is
             no interval.
         unknown: Why there is no interval; empty when there is one.
+        deterministic: Whether both methods give the same at every seed, so that there is no seed noise.
     """
 
     difference: float
@@ -31,24 +37,30 @@ class Comparison:
     high: float
     beyond: bool | None
     unknown: str = ""
+    deterministic: bool = False
 
     @property
     def verdict(self) -> str:
         """In words, to stand after a colon."""
+        if self.deterministic:
+            return "no seed noise, both are the same at every seed"
         if self.beyond is None:
             return f"seed noise unknown with {self.unknown}"
         return "beyond the seed noise" if self.beyond else "within the seed noise"
 
 
-def compare(a: Sequence[float], b: Sequence[float], confidence: float = CONFIDENCE) -> Comparison:
-    """Compare two sets of per-seed accuracies with Welch's t interval.
+def compare(
+    a: Sequence[float], b: Sequence[float], metric: Metric, confidence: float = CONFIDENCE
+) -> Comparison:
+    """Compare two sets of per-seed values of a metric with Welch's t interval.
 
     The interval speaks of the seeds alone: the same networks on other test examples are
     `sampling_error`'s subject.
 
     Args:
-        a: Accuracies of one method, one per seed.
-        b: Accuracies of the other.
+        a: Values of one method, one per seed.
+        b: Values of the other.
+        metric: Which way is better.
         confidence: Confidence of the interval.
 
     Returns:
@@ -57,11 +69,13 @@ def compare(a: Sequence[float], b: Sequence[float], confidence: float = CONFIDEN
     """
     if not len(a) or not len(b):
         return Comparison(math.nan, math.nan, math.nan, None, "no runs on one side")
-    difference = float(np.mean(a) - np.mean(b))
+    difference = metric.gain(float(np.mean(a)), float(np.mean(b)))
     if min(len(a), len(b)) < 2:
         both = len(a) == len(b)
         why = "one seed each" if both else "one seed on one side"
         return Comparison(difference, math.nan, math.nan, None, why)
+    if not np.isfinite([*a, *b]).all():
+        return Comparison(difference, math.nan, math.nan, None, "a value that is not finite")
     if np.ptp(a) < EQUAL and np.ptp(b) < EQUAL:
         why = "no spread between the seeds"
         return Comparison(difference, math.nan, math.nan, None, why)

@@ -3,75 +3,26 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from analysis import text
 from analysis.caveats import caveats, searched
+from analysis.commands import commands
 from analysis.facts import denominator, fairness
-from analysis.headline import headline, standing
 from analysis.hypervolume import (
     DEFAULT_MAX_COMPRESSION,
-    REFERENCES,
     hypervolume_table,
     ranking_note,
+    references,
 )
 from analysis.noise import sampling_error
-from analysis.pareto import Dense, best_attained, dense_reference, mean_frontier, pareto_front
-from analysis.questions import QUESTIONS, Question, answers
-from analysis.tables import SweepRecord, all_methods, natural, section
-
-WORKLOAD_UNKNOWN = "WORKLOAD"
-
-
-@dataclass(frozen=True)
-class Summary:
-    """Everything the page is made of, computed once."""
-
-    record: SweepRecord
-    methods: list[str]
-    settings: pd.DataFrame
-    points: pd.DataFrame
-    dense: Dense | None
-    answers: pd.DataFrame
-
-    @property
-    def metric(self) -> str:
-        """Name of what is measured."""
-        return str(section(self.record.meta, "workload").get("metric") or "accuracy")
-
-    @property
-    def test_size(self) -> int | None:
-        """Number of test examples; None when unknown or when the metric is no share of examples."""
-        size = section(self.record.meta, "workload").get("test_size")
-        return int(size) if size and self.metric == "accuracy" else None
-
-    @property
-    def headline(self) -> list[str]:
-        """The first sentences."""
-        return headline(
-            self.points,
-            dense=self.dense,
-            metric=self.metric,
-            test_size=self.test_size,
-        )
-
-
-def summarise(record: SweepRecord) -> Summary:
-    """Compute what the page, the figures and pareto.csv share."""
-    methods = all_methods(record)
-    settings = mean_frontier(record.frontier, record.config_columns)
-    return Summary(
-        record=record,
-        methods=methods,
-        settings=settings,
-        points=best_attained(settings),
-        dense=dense_reference(settings),
-        answers=answers(settings, methods),
-    )
-
+from analysis.pareto import gains, pareto_front
+from analysis.questions import Question, allowed, attained
+from analysis.standing import standing
+from analysis.summary import Summary
+from analysis.tables import is_solver, section
 
 def context(summary: Summary) -> dict[str, Any]:
     """Build the template's context, without the figures."""
@@ -80,17 +31,21 @@ def context(summary: Summary) -> dict[str, Any]:
     anchors = {(row["method"], row["trial"]): row["anchor"] for row in listed}
     return {
         "name": record.name,
-        "metric": summary.metric,
+        "metric": summary.metric.name,
+        "sentence_metric": sentence_metric(summary),
+        "in_percent": ", in percent" if summary.metric.is_share else "",
         "headline": summary.headline,
-        "caveats": caveats(record, summary.settings),
+        "caveats": caveats(record, summary.settings, summary.metric),
         "denominator": denominator(record.meta),
         "dense": summary.dense,
-        "questions": [question_block(q, summary, anchors) for q in QUESTIONS],
+        "references_note": references_note(summary),
+        "questions": [question_block(q, summary, anchors) for q in summary.questions],
         "commands": listed,
         "ratios": ratio_rows(summary),
         "ratio_methods": [m for m in summary.methods if m in set(summary.points["method"])],
         "noise_note": noise_note(summary),
         "front": front_rows(summary),
+        "front_note": front_note(summary),
         "search": search_rows(summary),
         "hypervolume": hypervolume_block(summary),
         "fairness": fairness(record, summary.metric),
@@ -103,8 +58,13 @@ def question_block(
 ) -> dict[str, Any]:
     """One question: a row per method, the best one marked."""
     table = summary.answers[summary.answers["question"] == question.name]
-    measure = "test_accuracy_mean" if question.ratio is not None else "compression"
-    best = table[measure].max()
+    at_ratio = question.ratio is not None
+    measure = table["test_metric_mean"] if at_ratio else table["compression"]
+    known = measure.dropna().tolist()
+    best = math.nan
+    if known:
+        best = summary.metric.best(known) if at_ratio else max(known)
+    words = summary.words
     rows = []
     for row in table.to_dict("records"):
         able = int(row["seeds"]) > 0
@@ -112,9 +72,9 @@ def question_block(
             {
                 "method": row["method"],
                 "able": able,
-                "best": able and bool(row[measure] == best),
-                "val": text.mean_std(row["val_accuracy"], math.nan),
-                "test": text.mean_std(row["test_accuracy_mean"], row["test_accuracy_std"]),
+                "best": able and bool(row[measure.name] == best),
+                "val": words.mean_std(row["val_metric"], math.nan),
+                "test": words.mean_std(row["test_metric_mean"], row["test_metric_std"]),
                 "compression": text.ratio(row["compression"]),
                 "compression_total": text.ratio(row["compression_total"]),
                 "seeds": int(row["seeds"]),
@@ -124,44 +84,60 @@ def question_block(
             }
         )
     measured = question.ratio is None or bool((summary.settings["value"] == question.ratio).any())
-    return {"title": question.title, "name": question.name, "rows": rows, "measured": measured}
+    note = excess_note(question, summary)
+    names = {"title": question.title, "name": question.name, "note": note}
+    return {**names, "rows": rows, "measured": measured}
 
 
-def commands(summary: Summary) -> list[dict[str, str]]:
-    """One command per setting that answers some question."""
-    workload = section(summary.record.meta, "workload")
-    epochs = workload.get("epochs")
-    cores = section(section(summary.record.meta, "space"), "resources").get("cpu", 1)
-    threads = max(1, int(cores))  # the last bits of a training depend on it
-    name = str(workload.get("name") or WORKLOAD_UNKNOWN)
-    chosen = summary.answers[summary.answers["seeds"] > 0].drop_duplicates(["method", "trial"])
-    rows: list[dict[str, str]] = []
-    for method in summary.methods:
-        own = chosen[chosen["method"] == method]
-        for row in own.sort_values("trial", key=natural).to_dict("records"):
-            config = text.config_of(row, summary.record.config_columns)
-            seed = int(row["first_seed"])
-            epoch_count = int(epochs) if epochs else None
-            line = text.train_command(name, method, config, epoch_count, seed, threads)
-            anchor = f"setting-{len(rows) + 1}"
-            names = {"trial": str(row["trial"]), "method": method}
-            rows.append({**names, "anchor": anchor, "command": line})
-    return rows
+def excess_note(question: Question, summary: Summary) -> str:
+    """Say in plain numbers what a question about an excess allows; empty for the others."""
+    best = attained(summary.settings, summary.metric)
+    bound = allowed(question, summary.metric, None, best)
+    if question.excess is None or best is None or bound is None:
+        return ""
+    words, metric = summary.words, summary.metric
+    limit = "at most" if metric.direction == "min" else "at least"
+    return (
+        f"The best validation {metric.name} that a setting of any method attains is {words.value(best)}; "
+        f"asked is {limit} {words.value(bound)}, {100.0 * question.excess:g} % of the way from the "
+        f"{words.limit} ({words.reference(metric.ideal)}) to {words.no_skill} "
+        f"({words.reference(metric.chance)}) worse."
+    )
+
+
+def references_note(summary: Summary) -> str:
+    """Say what the figure's thin lines are, for a metric that has some."""
+    if summary.metric.is_share:
+        return ""
+    words, metric = summary.words, summary.metric
+    return (
+        f"Thin lines: {words.no_skill} ({words.reference(metric.chance)}) and the {words.limit} "
+        f"({words.reference(metric.ideal)}), both in expectation: on a finite split values vary around them. "
+        f"{words.comparative.capitalize()} is better."
+    )
+
+
+def sentence_metric(summary: Summary) -> str:
+    """The metric as the first word of a sentence."""
+    name = summary.metric.name
+    return name.capitalize() if summary.metric.is_share else f"Test {name}"
 
 
 def ratio_rows(summary: Summary) -> list[dict[str, Any]]:
     """Per target ratio, every method's test accuracy; the best, and those the seeds leave equal."""
     rows = []
     for ratio in sorted(summary.points["value"].unique()):
-        at = standing(summary.points, float(ratio))
+        at = standing(summary.points, float(ratio), summary.metric)
         here = summary.points[summary.points["value"] == ratio].set_index("method")
         cells = {}
         for entry in at.entries:
-            first = entry in at.tied
+            first, gap = entry in at.tied, at.behind(entry)
             cells[entry.method] = {
-                "text": text.mean_std(entry.mean, float(here.loc[entry.method, "test_accuracy_std"])),
+                "text": summary.words.mean_std(
+                    entry.mean, float(here.loc[entry.method, "test_metric_std"])
+                ),
                 "best": first,
-                "equal": not first and at.behind(entry).beyond is not True,
+                "equal": not first and not gap.deterministic and gap.beyond is not True,
                 "seeds": len(entry.values),
             }
         rows.append({"ratio": f"{ratio:g}x", "cells": cells})
@@ -170,13 +146,21 @@ def ratio_rows(summary: Summary) -> list[dict[str, Any]]:
 
 def noise_note(summary: Summary) -> str:
     """Say what the marks in the table mean, and what the test split itself leaves open."""
+    share = summary.metric.is_share
+    top = "highest" if summary.metric.direction == "max" else "lowest"
     note = (
-        "Mean \u00b1 standard deviation over seeds, in percent. Bold: highest mean. \u2248: the "
-        "seeds do not separate it from the highest (the 95 % Welch interval of the difference "
+        f"Mean \u00b1 standard deviation over seeds{', in percent' if share else ''}. Bold: {top} mean. "
+        f"\u2248: the seeds do not separate it from the {top} (the 95 % Welch interval of the difference "
         "holds zero, or there are too few seeds for one). Each comparison stands alone, "
         "uncorrected for their number."
     )
-    if summary.test_size and summary.dense and not math.isnan(summary.dense.test):
+    solvers = [method for method in summary.methods if is_solver(method)]
+    if len(solvers) > 1:
+        note += (
+            f" {text.join(solvers)} solve directly: where two of them give the same at every seed, their "
+            "difference is no seed noise, and has no mark."
+        )
+    if share and summary.test_size and summary.dense and not math.isnan(summary.dense.test):
         error = sampling_error(summary.dense.test, summary.test_size)
         note += (
             f" The test split has {text.number(summary.test_size)} examples, so an accuracy near "
@@ -187,20 +171,38 @@ def noise_note(summary: Summary) -> str:
 
 
 def front_rows(summary: Summary) -> list[dict[str, Any]]:
-    """Points on the Pareto front of validation accuracy and compression, over all methods."""
-    settings = summary.settings
-    front = pareto_front(settings[settings["compression"] < math.inf])
+    """Points on the Pareto front of validation metric and compression, over all methods.
+
+    Errors no better than chance are left out: any network with enough zeros has those.
+    """
+    settings, metric = summary.settings, summary.metric
+    usable = settings["compression"] < math.inf
+    if not metric.is_share:
+        usable &= gains(settings["val_metric"], metric) > metric.gain(metric.chance, 0.0)
+    front = pareto_front(settings[usable], metric)
     return [
         {
             "method": row["method"],
             "trial": row["trial"],
             "compression": text.ratio(row["compression"]),
-            "val": text.mean_std(row["val_accuracy"], math.nan),
-            "test": text.mean_std(row["test_accuracy_mean"], row["test_accuracy_std"]),
+            "val": summary.words.mean_std(row["val_metric"], math.nan),
+            "test": summary.words.mean_std(row["test_metric_mean"], row["test_metric_std"]),
             "setting": text.setting(text.config_of(row, summary.record.config_columns)),
         }
         for row in front.to_dict("records")
     ]
+
+
+def front_note(summary: Summary) -> str:
+    """Say what the front is."""
+    words, metric = summary.words, summary.metric
+    note = (
+        f"No setting of any method has more compression at the same or a {words.comparative} validation "
+        f"{metric.name}, or the reverse."
+    )
+    if not metric.is_share:
+        note += f" Points that do not beat {words.no_skill} are left out."
+    return note
 
 
 def search_rows(summary: Summary) -> list[dict[str, Any]]:
@@ -235,7 +237,8 @@ def search_rows(summary: Summary) -> list[dict[str, Any]]:
 
 
 def hypervolume_block(summary: Summary) -> dict[str, Any]:
-    """Hypervolume per method and reference accuracy."""
+    """Hypervolume per method and reference value."""
+    metric, words = summary.metric, summary.words
     objective = section(summary.record.meta, "objective")
     cap = float(objective.get("max_compression") or 0.0)
     if cap <= 1.0:
@@ -243,11 +246,8 @@ def hypervolume_block(summary: Summary) -> dict[str, Any]:
         cap = float(targets.max()) if len(targets) else DEFAULT_MAX_COMPRESSION
     cap = cap if cap > 1.0 else DEFAULT_MAX_COMPRESSION
     own = objective.get("reference")
-    references = set(REFERENCES)
-    if isinstance(own, int | float) and own < 1.0:
-        references.add(float(own))
     methods = [m for m in summary.methods if m in set(summary.points["method"])]
-    table = hypervolume_table(summary.points, methods, sorted(references), cap)
+    table = hypervolume_table(summary.points, methods, references(metric, own), cap, metric)
     table = table.loc[:, (table > 0.0).any()]
     rows = [
         {
@@ -259,8 +259,21 @@ def hypervolume_block(summary: Summary) -> dict[str, Any]:
         }
         for method, row in table.iterrows()
     ]
-    labels = [text.percent(float(str(ref)), 0) + (" (objective)" if ref == own else "") for ref in table]
-    return {"rows": rows, "references": labels, "note": ranking_note(table), "cap": f"{cap:g}x"}
+    labels = [
+        words.reference(float(str(ref))) + (" (objective)" if ref == own else "") for ref in table
+    ]
+    if metric.is_share:
+        meaning = (
+            f"Area dominated in (log10 compression, test {metric.name}) above the reference {metric.name}, "
+            f"from 1x to {cap:g}x, as a share of the whole box: 1 is perfect."
+        )
+    else:
+        meaning = (
+            f"Area between the frontier, in (log10 compression, test {metric.name}), and the reference "
+            f"{metric.name}, from 1x to {cap:g}x, as a share of the whole box: 1 is the {words.limit} "
+            "everywhere; better than that counts as that."
+        )
+    return {"rows": rows, "references": labels, "note": f"{ranking_note(table)} {meaning}"}
 
 
 def _confirm_text(again: pd.DataFrame) -> str:

@@ -18,9 +18,10 @@ import jinja2
 from matplotlib.figure import Figure
 
 from analysis import figures
-from analysis.page import Summary, context, summarise
+from analysis.page import context
 from analysis.questions import PARETO_COLUMNS
-from analysis.tables import SweepRecord, check_record
+from analysis.summary import Summary, summarise
+from analysis.tables import SweepRecord, check_record, named_metric
 from rewa import tracking
 from rewa.errors import UserError
 from rewa.run_payload import CurvePoint
@@ -106,8 +107,8 @@ def _curves(summary: Summary) -> dict[str, list[CurvePoint]]:
             CurvePoint(
                 ratio=float(point["value"]),
                 compression=float(point["compression"]),
-                val_accuracy=float(point["val_accuracy"]),
-                test_accuracy=float(point["test_accuracy_mean"]),
+                val_metric=float(point["val_metric"]),
+                test_metric=float(point["test_metric_mean"]),
                 trial=str(point["trial"]),
             )
             for point in points.to_dict("records")
@@ -119,8 +120,9 @@ def _curves(summary: Summary) -> dict[str, list[CurvePoint]]:
 def _write(summary: Summary, output: Path) -> list[Path]:
     record = summary.record
     _make(output)
-    frontier = record.frontier[[*FRONTIER_COLUMNS, *record.config_columns]]
-    pareto = summary.answers[[*PARETO_COLUMNS, *record.config_columns]]
+    metric = summary.metric
+    frontier = named_metric(record.frontier[[*FRONTIER_COLUMNS, *record.config_columns]], metric)
+    pareto = named_metric(summary.answers[[*PARETO_COLUMNS, *record.config_columns]], metric)
     image = figures.png(_frontier(summary))
     contents = {
         "report.html": render(summary, image).encode(),
@@ -144,8 +146,8 @@ def _make(output: Path) -> None:
 
 def _frontier(summary: Summary, *, narrow: bool = False) -> Figure:
     metric = summary.metric
-    title = f"{summary.record.name}: test {metric} against compression"
-    return figures.frontier_figure(summary.points, summary.dense, title, metric=metric, narrow=narrow)
+    title = f"{summary.record.name}: test {metric.name} against compression"
+    return figures.frontier_figure(summary.points, summary.dense, title, metric, narrow=narrow)
 
 
 def _replace(path: Path, content: bytes) -> Path:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any, Protocol
 
 import pandas as pd
 
 from rewa.errors import UserError
+from rewa.methods import REGISTRY, Solver, get_method
+from rewa.metric import Metric
 from rewa.sweep_tables import FRONTIER_COLUMNS, RUN_COLUMNS
 
 FOCUS = "rewa"  # the method this project is about: the headline always says where it stands
 DENSE = ("magnitude", "random")  # dense SGD, pruned afterwards: the best at ratio 1 is the dense reference
-FIRST_METHODS = ("rewa", "rewa_adamw", "spred", "sgd_l1")
+SOLVERS = ("lasso", "adaptive_lasso", "l0_5", "l2_3", "mcp", "scad")
+FIRST_METHODS = ("rewa", "rewa_adamw", "spred", "sgd_l1", *SOLVERS)
 CONTROLS = ("magnitude", "random")
+RATIOS = (10.0, 50.0, 100.0, 200.0)  # asked about where a sweep's description does not say
 
 
 class SweepRecord(Protocol):
@@ -66,12 +71,38 @@ def require_columns(table: str, columns: Iterable[str], required: Iterable[str])
         raise UserError(f"the {table} table lacks the {noun} {', '.join(missing)}")
 
 
+def metric_of(meta: Mapping[str, Any]) -> Metric:
+    """What the sweep's models are judged by; accuracy where the description does not say."""
+    return Metric.from_description(section(meta, "workload"))
+
+
+def headline_ratios(meta: Mapping[str, Any]) -> tuple[float, ...]:
+    """The compressions that the report of a sweep asks about, rising."""
+    found = section(meta, "workload").get("headline_ratios")
+    return tuple(sorted(float(ratio) for ratio in found)) if found else RATIOS
+
+
+def named_metric(table: pd.DataFrame, metric: Metric) -> pd.DataFrame:
+    """Rename the columns of a table that is written to a file: ``metric`` becomes ``accuracy`` or ``mse``."""
+    renamed = {"metric": metric.name, "val_metric": f"val_{metric.name}"}
+    renamed |= {f"test_metric_{part}": f"test_{metric.name}_{part}" for part in ("mean", "std")}
+    return table.rename(columns=renamed)
+
+
 def order_methods(names: Iterable[str]) -> list[str]:
     """Sort method names for display: known ones, unknown ones by name, then the controls."""
     unique = set(names)
     known = [name for name in FIRST_METHODS if name in unique]
     controls = [name for name in CONTROLS if name in unique]
     return known + sorted(unique.difference(known, controls)) + controls
+
+
+@cache
+def is_solver(method: str) -> bool:
+    """Whether a method fits a linear model directly, without epochs; an unknown one does not."""
+    if method not in REGISTRY:
+        return False
+    return issubclass(get_method(method), Solver)
 
 
 def all_methods(record: SweepRecord) -> list[str]:
@@ -90,7 +121,7 @@ def natural(names: pd.Series) -> pd.Series:
     return names.map(natural_key)
 
 
-def section(meta: dict[str, Any], key: str) -> dict[str, Any]:
+def section(meta: Mapping[str, Any], key: str) -> dict[str, Any]:
     """The nested mapping `key` of `meta`; empty when it is missing or is no mapping."""
     value = meta.get(key)
     return value if isinstance(value, dict) else {}

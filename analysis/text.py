@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import pandas as pd
@@ -93,7 +94,7 @@ def config_of(row: Mapping[Hashable, Any], columns: Iterable[str]) -> dict[str, 
 
 def config_value(value: Any, digits: int | None = None) -> str:
     """Write a hyper-parameter: whole numbers without a point, others exactly or to `digits`."""
-    if isinstance(value, str | bool):
+    if isinstance(value, str | bool) or not isinstance(value, Real):
         return str(value)
     as_float = float(value)
     if as_float.is_integer() and abs(as_float) < 1e15:
@@ -107,12 +108,30 @@ def setting(config: Mapping[str, Any]) -> str:
 
 
 def train_command(
-    workload: str, method: str, config: Mapping[str, Any], epochs: int | None, seed: int, threads: int = 1
+    workload: str,
+    method: str,
+    config: Mapping[str, Any],
+    epochs: int | None,
+    seed: int,
+    threads: int = 1,
+    workload_settings: Mapping[str, Any] | None = None,
 ) -> str:
-    """The exact command that trains a config again, numbers in full."""
+    """The exact command that trains a config again, numbers in full.
+
+    Args:
+        workload: Name of the workload.
+        method: Name of the method.
+        config: The method's settings.
+        epochs: Epochs; None leaves the option out.
+        seed: Seed of the training.
+        threads: Threads of a training; 1 is the command's own default.
+        workload_settings: The workload's settings beside the epochs that differ from its defaults.
+    """
     words = ["rewa", "train", workload, method]
     for name, value in config.items():
         words += ["--set", f"{name}={config_value(value)}"]
+    for name, value in (workload_settings or {}).items():
+        words += ["--set-workload", f"{name}={config_value(value)}"]
     if epochs is not None:
         words += ["--epochs", str(epochs)]
     words += ["--seed", str(seed)]

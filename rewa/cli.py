@@ -36,15 +36,17 @@ def list_registered() -> None:
 
     print("workloads")
     for name in WORKLOADS:
-        print(f"  {name:<12} {get_workload(name).summary}")
+        found = get_workload(name)
+        print(f"  {name:<15} {found.summary}")
+        print(f"  {'':<15} settings: {', '.join(found.Config.model_fields)}")
     print("methods")
     for name in METHODS:
         method = get_method(name)
-        print(f"  {name:<12} {method.summary}")
-        print(f"  {'':<12} settings: {', '.join(method.Config.model_fields)}")
+        print(f"  {name:<15} {method.summary}")
+        print(f"  {'':<15} settings: {', '.join(method.Config.model_fields)}")
     print("search spaces")
     for path in sorted(spaces_folder().glob("*.yaml")):
-        print(f"  {path.stem:<12} {_first_comment(path)}")
+        print(f"  {path.stem:<15} {_first_comment(path)}")
 
 
 @app.command()
@@ -53,6 +55,9 @@ def train(
     method: Annotated[str, typer.Argument(help="See `rewa list`.")],
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="A setting of the method: key=value.")
+    ] = None,
+    set_workload: Annotated[
+        list[str] | None, typer.Option("--set-workload", help="A setting of the workload: key=value.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Default: the workload's own.")] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
@@ -68,7 +73,9 @@ def train(
     """Train one model and measure its frontier."""
     from rewa.train_command import train_once
 
-    train_once(workload, method, set_ or [], epochs, seed, output, tracking_uri, device, threads)
+    train_once(
+        workload, method, set_ or [], set_workload or [], epochs, seed, output, tracking_uri, device, threads
+    )
 
 
 @app.command()

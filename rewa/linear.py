@@ -18,7 +18,8 @@ class LinearProblem:
     Attributes:
         inputs: Shape (n, d), float64 in Fortran order (coordinate descent walks columns).
         targets: Shape (n,), float64; for "logistic" -1 or 1.
-        loss: "squared" is mean((target - prediction)^2) / 2, "logistic" is mean(log(1 + exp(-target * score))).
+        loss: "squared" is mean((target - prediction)^2) / 2, "logistic" is
+            mean(log(1 + exp(-target * prediction))).
     """
 
     inputs: NDArray[np.float64]

@@ -1,4 +1,4 @@
-"""Ready-made views of a sweep in the MLflow UI: the methods' accuracy against compression.
+"""Ready-made views of a sweep in the MLflow UI: the methods' metric against compression.
 
 MLflow keeps a saved view as an experiment tag whose format is not documented; this module writes
 that tag, as read from MLflow 3.17. Treat the result as a convenience: a later MLflow may ignore
@@ -34,9 +34,15 @@ _COLOURS = {
     "spred": "#0072B2",
     "sgd_l1": "#009E73",
     "magnitude": "#CC79A7",
+    "lasso": "#E69F00",
+    "adaptive_lasso": "#56B4E9",
+    "l0_5": "#332288",
+    "l2_3": "#882255",
+    "mcp": "#999933",
+    "scad": "#661100",
     "random": "#7F7F7F",
 }
-_SPARE_COLOURS = ("#E69F00", "#56B4E9", "#332288", "#882255", "#999933", "#661100")
+_SPARE_COLOURS = ("#AA4499", "#44AA99", "#117733", "#DDCC77", "#CC6677", "#000000")
 
 _VIEW_PREFIX = "mlflow.sharedViewState."
 _NOTE_TAG = "mlflow.note.content"
@@ -103,7 +109,9 @@ def install_view(
     ratios: Sequence[int] = (10, 50, 100, 200),
     *,
     phase: str = "confirm",
-    floor: float | None = None,
+    metric: str = "accuracy",
+    lower_is_better: bool = False,
+    limits: tuple[float, float] | None = None,
 ) -> str:
     """Give an experiment its saved views and a description that links to them.
 
@@ -115,10 +123,12 @@ def install_view(
         experiment_id: MLflow's id of the experiment.
         sweep: Name of the sweep, for the description.
         methods: Methods of the sweep, in display order.
-        ratios: Compression ratios R whose accuracies were logged as ``test_accuracy/at_Rx``.
+        ratios: Compression ratios R whose metrics were logged as ``test_<metric>/at_Rx``.
         phase: Which runs compare the methods, by their tag ``rewa.phase``. With :data:`CURVES_PHASE` there
             is one run per method, drawn as it is; otherwise a method is the mean of its runs.
-        floor: Lowest accuracy on the frontier's axis; ``None`` leaves it to the UI.
+        metric: Name of the workload's metric.
+        lower_is_better: Whether the best runs have the smallest values.
+        limits: Ends of the metric's axis; ``None`` leaves them to the UI.
 
     Returns:
         The URL, after the server's address, that opens the comparison of the methods.
@@ -131,18 +141,18 @@ def install_view(
         _VIEW_PREFIX + METHODS_VIEW: _envelope(
             "Methods (recommended settings)" if phase == CURVES_PHASE else f"Methods ({phase} runs)",
             2,
-            _state(methods, ratios, phase, floor, grouped=phase != CURVES_PHASE),
+            _state(methods, ratios, phase, metric, lower_is_better, limits, grouped=phase != CURVES_PHASE),
         ),
         _VIEW_PREFIX + RUNS_VIEW: _envelope(
             f"Every {trials} run",
             1,
-            _state(methods, ratios, trials, floor, grouped=False),
+            _state(methods, ratios, trials, metric, lower_is_better, limits, grouped=False),
         ),
         _KIND_TAG: "custom_model_development",
     }
     note = client.get_experiment(experiment_id).tags.get(_NOTE_TAG, "")
     if not note.strip() or METHODS_VIEW in note:
-        tags[_NOTE_TAG] = _description(experiment_id, sweep, methods, phase)
+        tags[_NOTE_TAG] = _description(experiment_id, sweep, methods, phase, metric)
     for key, value in tags.items():
         if len(value) > MAX_TAG_LENGTH:
             raise ValueError(
@@ -154,7 +164,7 @@ def install_view(
     return view_url(experiment_id)
 
 
-def _description(experiment_id: str, sweep: str, methods: Sequence[str], phase: str) -> str:
+def _description(experiment_id: str, sweep: str, methods: Sequence[str], phase: str, metric: str) -> str:
     """Markdown of the experiment's description; the UI shows its first line when folded."""
     # Links that begin with "#" stay inside the UI wherever the server is mounted.
     by_method = view_url(experiment_id, METHODS_VIEW).lstrip("/")
@@ -167,7 +177,7 @@ def _description(experiment_id: str, sweep: str, methods: Sequence[str], phase: 
     )
     return (
         f"Sparse training methods: **[compare them]({by_method})**, or [run by run]({by_run}).\n\n"
-        f"Sweep `{sweep}` compares {', '.join(methods)}. The charts show accuracy after pruning to a "
+        f"Sweep `{sweep}` compares {', '.join(methods)}. The charts show {metric} after pruning to a "
         "compression ratio (prunable weights over non-zero ones; the charts call it Step). "
         f"{drawn} The run with `rewa.phase = summary` holds the report, the figure and the tables."
     )
@@ -181,23 +191,30 @@ def _envelope(name: str, order: int, state: Mapping[str, Any]) -> str:
 
 
 def _state(
-    methods: Sequence[str], ratios: Sequence[int], phase: str, floor: float | None, *, grouped: bool
+    methods: Sequence[str],
+    ratios: Sequence[int],
+    phase: str,
+    metric: str,
+    lower_is_better: bool,
+    limits: tuple[float, float] | None,
+    *,
+    grouped: bool,
 ) -> dict[str, Any]:
     """State of the runs page: filter, columns, grouping and charts."""
-    scores = [f"test_accuracy/at_{ratio}x" for ratio in ratios]
+    scores = [f"test_{metric}/at_{ratio}x" for ratio in ratios]
     curves = phase == CURVES_PHASE
     middle = [] if curves else scores[len(scores) // 2 : len(scores) // 2 + 1]
-    lines = ["frontier/test_accuracy", "frontier/accuracy"] if curves else ["frontier/accuracy"]
+    lines = [f"frontier/test_{metric}", f"frontier/{metric}"] if curves else [f"frontier/{metric}"]
     frontier, details = "rewa-frontier", "rewa-details"
     charts = [
-        *(_chart(f"line-{key}", "LINE", frontier, **_frontier_line(key, floor)) for key in lines),
+        *(_chart(f"line-{key}", "LINE", frontier, **_frontier_line(key, limits)) for key in lines),
         *(_chart(f"bar-{key}", "BAR", details, metricKey=key) for key in scores),
         *(_chart(f"scatter-{key}", "SCATTER", details, **_scatter(key)) for key in middle),
     ]
     # The UI cuts the names at about 30 characters and ignores titles of single charts.
     sections = [
         _section(frontier, "Step (x) = compression ratio", columns=len(lines), height=400),
-        _section(details, "Test accuracy at fixed ratios", columns=2, height=300),
+        _section(details, f"Test {metric} at fixed ratios", columns=2, height=300),
     ]
     order = scores[-1] if curves and scores else "score"
     shown = scores if curves else ["score", *scores]
@@ -206,7 +223,7 @@ def _state(
     return {
         "searchFilter": f"tags.`rewa.phase` = '{phase}'",
         "orderByKey": f"metrics.`{order}`",
-        "orderByAsc": False,
+        "orderByAsc": lower_is_better and order != "score",
         "startTime": "ALL",
         "lifecycleFilter": "Active",
         "modelVersionFilter": "All Runs",
@@ -230,7 +247,7 @@ def _state(
     }
 
 
-def _frontier_line(metric: str, floor: float | None) -> dict[str, Any]:
+def _frontier_line(metric: str, limits: tuple[float, float] | None) -> dict[str, Any]:
     """Settings of a line chart of a frontier; its x axis is the step, which is the target ratio."""
     return {
         "metricKey": metric,
@@ -244,7 +261,7 @@ def _frontier_line(metric: str, floor: float | None) -> dict[str, Any]:
         "displayPoints": True,
         "useGlobalXaxisKey": False,
         "useGlobalLineSmoothing": False,
-        **({} if floor is None else {"range": {"yMin": floor, "yMax": 1.0}}),
+        **({} if limits is None else {"range": {"yMin": limits[0], "yMax": limits[1]}}),
     }
 
 

@@ -9,17 +9,16 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rewa.environment import commit, hardware, versions
 from rewa.errors import UserError
+from rewa.metric import Metric
 from rewa.sparsity.frontier import OperatingPoint
 from rewa.training import Epoch, TrainingResult
 
 RESULT_FILE = "result.json"
 FRONTIER_FILE = "frontier.csv"
-HEADLINE_RATIOS = (10.0, 50.0, 100.0, 200.0)
-"""Compressions whose accuracies stand as plain metrics beside the whole frontier."""
 
 
 class Record(BaseModel):
@@ -31,10 +30,14 @@ class Record(BaseModel):
         phase: "search", "confirm" or "train".
         status: "completed", "diverged", or "failed" (it raised; see ``reason``).
         score: The sweep's objective; ``None`` for a hand-made run.
-        metrics: Headline numbers, such as ``test_accuracy/at_100x``.
+        metrics: Headline numbers, such as ``test_accuracy/at_100x``, and the findings that are numbers.
+
+    What a workload measures beside its metric (:meth:`rewa.workloads.base.Workload.findings`) stands beside
+    these under its own name; ``model_extra`` has it.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+    model_config = ConfigDict(frozen=True, extra="allow", ser_json_inf_nan="strings")
+    __pydantic_extra__: dict[str, float | dict[str, float]] = Field(init=False)
 
     sweep: str
     workload: dict[str, Any]
@@ -59,10 +62,15 @@ class Record(BaseModel):
         """What identifies the run within its sweep: trial, phase, seed."""
         return self.trial, self.phase, self.seed
 
-    def accuracy_at(self, split: str) -> dict[float, float]:
-        """Return accuracy by target ratio on a split; empty for a diverged training."""
+    @property
+    def metric(self) -> Metric:
+        """What the training is judged by."""
+        return Metric.from_description(self.workload)
+
+    def metric_at(self, split: str) -> dict[float, float]:
+        """Return the metric by target ratio on a split; empty for a diverged training."""
         return {
-            point.value: point.accuracy
+            point.value: point.metric
             for point in self.frontier
             if point.split == split and point.criterion == "ratio"
         }
@@ -81,12 +89,13 @@ def make_record(result: TrainingResult, **identity: Any) -> Record:
         status="diverged" if result.status == "diverged" else "completed",
         reason=result.reason,
         seconds=result.seconds,
-        metrics=_headline(result),
+        metrics={**_headline(result, identity["workload"]), **_flat(result.findings)},
         history=result.history,
         frontier=result.frontier,
         versions=versions(),
         commit=commit(),
         hardware=hardware(),
+        **result.findings,
     )
 
 
@@ -106,16 +115,28 @@ def failed_record(reason: str, seconds: float, **identity: Any) -> Record:
     )
 
 
-def _headline(result: TrainingResult) -> dict[str, float]:
-    """Return dense accuracy and accuracy at the headline ratios, per split."""
+def _headline(result: TrainingResult, workload: Mapping[str, Any]) -> dict[str, float]:
+    """Return the metric unpruned and at the headline ratios, per split."""
+    name = Metric.from_description(workload).name
     found = {}
     for point in result.frontier:
         if point.criterion != "ratio":
             continue
         if point.value == 1:
-            found[f"{point.split}_accuracy/unpruned"] = point.accuracy
-        elif point.value in HEADLINE_RATIOS:
-            found[f"{point.split}_accuracy/at_{point.value:g}x"] = point.accuracy
+            found[f"{point.split}_{name}/unpruned"] = point.metric
+        elif point.value in workload["headline_ratios"]:
+            found[f"{point.split}_{name}/at_{point.value:g}x"] = point.metric
+    return found
+
+
+def _flat(findings: Mapping[str, float | dict[str, float]]) -> dict[str, float]:
+    """Return findings as single numbers: the entries of a map become ``name/key``."""
+    found = {}
+    for name, value in findings.items():
+        if isinstance(value, dict):
+            found.update({f"{name}/{key}": number for key, number in value.items()})
+        else:
+            found[name] = value
     return found
 
 
@@ -123,7 +144,8 @@ def save_record(record: Record, folder: Path) -> None:
     """Write ``frontier.csv`` and then ``result.json``, each atomically; the latter marks it finished."""
     folder.mkdir(parents=True, exist_ok=True)
     columns = [field.name for field in fields(OperatingPoint)]
-    rows = [columns, *([getattr(point, name) for name in columns] for point in record.frontier)]
+    header = [record.metric.name if name == "metric" else name for name in columns]
+    rows = [header, *([getattr(point, name) for name in columns] for point in record.frontier)]
     partial = folder / f".{FRONTIER_FILE}.partial"
     with partial.open("w", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows(rows)
@@ -164,7 +186,8 @@ def describe_workload(workload: Any, parameters: Mapping[str, int]) -> dict[str,
     return {
         "name": workload.name,
         "model": workload.model_name,
-        "metric": workload.metric,
+        **workload.metric.describe(),
+        "headline_ratios": list(workload.headline_ratios),
         **workload.config.model_dump(),
         "train_size": sizes["train"],
         "val_size": sizes["val"],

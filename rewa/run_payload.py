@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from rewa.mlflow_view import run_tags
-from rewa.record import HEADLINE_RATIOS, Record
+from rewa.record import Record
 from rewa.sparsity.frontier import OperatingPoint
 
 MetricPoint = tuple[str, float, int]
@@ -50,18 +50,19 @@ def params_of(record: Record) -> dict[str, str]:
 def metrics_of(record: Record) -> list[MetricPoint]:
     """Return a training's metrics: per epoch, the frontier (validation, by ratio), headline numbers."""
     found: list[MetricPoint] = []
+    name = record.metric.name
     for epoch in record.history:
         found.append(("epoch/train_loss", epoch.train_loss, epoch.epoch))
-        found.append(("epoch/val_accuracy", epoch.val_accuracy, epoch.epoch))
+        found.append((f"epoch/val_{name}", epoch.val_metric, epoch.epoch))
     for point in record.frontier:
         if point.split == "val" and point.criterion == "ratio" and math.isfinite(point.compression):
             found.append(("frontier/compression", point.compression, int(point.value)))
-            found.append(("frontier/accuracy", point.accuracy, int(point.value)))
-    found += [(name, value, 0) for name, value in record.metrics.items()]
+            found.append((f"frontier/{name}", point.metric, int(point.value)))
+    found += [(key, value, 0) for key, value in record.metrics.items()]
     found.append(("seconds", record.seconds, 0))
     if record.score is not None:
         found.append(("score", record.score, 0))
-    return found
+    return [(key, value, step) for key, value, step in found if math.isfinite(value)]
 
 
 def table_of(record: Record) -> dict[str, Any]:
@@ -69,7 +70,8 @@ def table_of(record: Record) -> dict[str, Any]:
     columns = [field.name for field in fields(OperatingPoint)]
     rows = [[getattr(point, column) for column in columns] for point in record.frontier]
     finite = [[None if value == float("inf") else value for value in row] for row in rows]
-    return {"columns": columns, "data": finite}
+    header = [record.metric.name if column == "metric" else column for column in columns]
+    return {"columns": header, "data": finite}
 
 
 @dataclass(frozen=True)
@@ -79,35 +81,43 @@ class CurvePoint:
     Attributes:
         ratio: Target compression.
         compression: Actual compression.
-        val_accuracy: On validation, where the setting was chosen.
-        test_accuracy: On test.
+        val_metric: The metric on validation, where the setting was chosen.
+        test_metric: The metric on test.
         trial: The setting.
     """
 
     ratio: float
     compression: float
-    val_accuracy: float
-    test_accuracy: float
+    val_metric: float
+    test_metric: float
     trial: str
 
 
-def curve_metrics(points: Sequence[CurvePoint]) -> list[MetricPoint]:
-    """Return the metrics of a method's recommended frontier."""
+def curve_metrics(
+    points: Sequence[CurvePoint], metric: str, headline_ratios: Sequence[float]
+) -> list[MetricPoint]:
+    """Return the metrics of a method's recommended frontier; ``metric`` is the workload's, by name."""
     found: list[MetricPoint] = []
     for point in points:
         step = int(point.ratio)
         found.append(("frontier/compression", point.compression, step))
-        found.append(("frontier/accuracy", point.val_accuracy, step))
-        found.append(("frontier/test_accuracy", point.test_accuracy, step))
-        if point.ratio in HEADLINE_RATIOS:
-            found.append((f"test_accuracy/at_{point.ratio:g}x", point.test_accuracy, 0))
+        found.append((f"frontier/{metric}", point.val_metric, step))
+        found.append((f"frontier/test_{metric}", point.test_metric, step))
+        if point.ratio in headline_ratios:
+            found.append((f"test_{metric}/at_{point.ratio:g}x", point.test_metric, 0))
     return [(name, value, step) for name, value, step in found if math.isfinite(value)]
 
 
-def curve_tags(sweep: str, method: str, phase: str, points: Sequence[CurvePoint]) -> dict[str, str]:
+def curve_tags(
+    sweep: str,
+    method: str,
+    phase: str,
+    points: Sequence[CurvePoint],
+    headline_ratios: Sequence[float],
+) -> dict[str, str]:
     """Return the tags of a method's recommended frontier, its settings among them."""
     settings = {
-        f"rewa.trial_at_{point.ratio:g}x": point.trial for point in points if point.ratio in HEADLINE_RATIOS
+        f"rewa.trial_at_{point.ratio:g}x": point.trial for point in points if point.ratio in headline_ratios
     }
     identity = {"rewa.sweep": sweep, "rewa.method": method, "rewa.phase": phase}
     return {**identity, **run_tags(method), **settings}

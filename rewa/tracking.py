@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlparse
 from rewa import mlflow_view
 from rewa.errors import UserError
 from rewa.methods import REGISTRY as METHODS
+from rewa.metric import Metric
 from rewa.record import Record
 from rewa.run_payload import (
     CurvePoint,
@@ -38,6 +39,8 @@ RECORD_ARTIFACT = "record.json"
 FRONTIER_ARTIFACT = "frontier.json"
 META_ARTIFACT = "sweep.json"
 FINISHED = "FINISHED"
+HEADLINE_RATIOS = (10.0, 50.0, 100.0, 200.0)
+"""Compressions asked about where a sweep's description does not say."""
 DERIVED_PHASES = ("summary", mlflow_view.CURVES_PHASE)
 """Phases of runs that are no trainings: they are made from the others."""
 
@@ -143,10 +146,10 @@ class Tracker:
 
 def _log_metrics(client: MlflowClient, run_id: str, points: list[MetricPoint]) -> None:
     """Write metrics, at most a thousand per call as MLflow allows."""
-    from mlflow.entities import Metric
+    from mlflow.entities import Metric as LoggedMetric
 
     now = int(time.time() * 1000)
-    metrics = [Metric(name, value, now, step) for name, value, step in points]
+    metrics = [LoggedMetric(name, value, now, step) for name, value, step in points]
     for start in range(0, len(metrics), 1000):
         client.log_batch(run_id, metrics=metrics[start : start + 1000])
 
@@ -234,10 +237,11 @@ def log_report(
     query = f"tags.`rewa.sweep` = '{name}' and tags.`rewa.phase` = '{mlflow_view.CURVES_PHASE}'"
     for old in _search(client, [experiment_id], query):
         client.delete_run(old.info.run_id)
+    metric, ratios = _workload_facts(_read_meta(client, experiment_id, name))
     for method, points in curves.items():
-        tags = curve_tags(name, method, mlflow_view.CURVES_PHASE, points)
+        tags = curve_tags(name, method, mlflow_view.CURVES_PHASE, points, ratios)
         run_id = client.create_run(experiment_id, tags=tags, run_name=method).info.run_id
-        _log_metrics(client, run_id, curve_metrics(points))
+        _log_metrics(client, run_id, curve_metrics(points, metric.name, ratios))
         client.set_terminated(run_id, FINISHED)
     _show_comparison(client, experiment_id, name)
 
@@ -264,14 +268,45 @@ def _show_comparison(client: MlflowClient, experiment_id: str, sweep: str) -> st
     phases = {run.data.tags.get("rewa.phase") for run in runs}
     order = (mlflow_view.CURVES_PHASE, "confirm", "search", "train")
     phase = next((p for p in order if p in phases), "confirm")
-    summary = next((r for r in runs if r.data.tags.get("rewa.phase") == "summary"), None)
-    text = _read_artifact(client, summary, META_ARTIFACT) if summary else None
-    floor = json.loads(text).get("objective", {}).get("reference") if text else None
+    meta = _read_meta(client, experiment_id, sweep)
+    metric, ratios = _workload_facts(meta)
+    reference = meta.get("objective", {}).get("reference")
     try:
-        return mlflow_view.install_view(client, experiment_id, sweep, methods, phase=phase, floor=floor)
+        return mlflow_view.install_view(
+            client,
+            experiment_id,
+            sweep,
+            methods,
+            [int(ratio) for ratio in ratios],
+            phase=phase,
+            metric=metric.name,
+            lower_is_better=metric.direction == "min",
+            limits=None if reference is None else _limits(metric, reference),
+        )
     except Exception as error:  # an undocumented format: never worth a sweep or a report
         log.warning("the comparison view could not be installed: %s", _brief(error))
         return mlflow_view.view_url(experiment_id)
+
+
+def _read_meta(client: MlflowClient, experiment_id: str, sweep: str) -> dict[str, Any]:
+    """Return the description on the sweep's summary run; empty without one."""
+    query = f"tags.`rewa.sweep` = '{sweep}' and tags.`rewa.phase` = 'summary'"
+    for run in _search(client, [experiment_id], query):
+        found: dict[str, Any] = json.loads(_read_artifact(client, run, META_ARTIFACT) or "{}")
+        return found
+    return {}
+
+
+def _workload_facts(meta: Mapping[str, Any]) -> tuple[Metric, Sequence[float]]:
+    """Return a sweep's metric and the compressions it is asked about."""
+    workload = meta.get("workload", {})
+    return Metric.from_description(workload), workload.get("headline_ratios") or HEADLINE_RATIOS
+
+
+def _limits(metric: Metric, reference: float) -> tuple[float, float]:
+    """Return the ends of the frontier's axis: from the objective's reference a little past the ideal."""
+    beyond = metric.ideal if metric.is_share else metric.ideal + 0.1 * (metric.ideal - reference)
+    return min(reference, beyond), max(reference, beyond)
 
 
 def _open_existing(tracking_uri: str | None) -> tuple[str, MlflowClient]:

@@ -15,15 +15,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from rewa.errors import RunError, UserError
 from rewa.methods import Method, get_method
-from rewa.record import HEADLINE_RATIOS, Record, make_record, save_record
+from rewa.record import Record, make_record, save_record
 from rewa.store_uri import check_store, resolve_uri
 from rewa.sweep.trial import describe
 from rewa.tracking import Tracker
-from rewa.training import Epoch, TrainingResult, fit, pick_device
+from rewa.training import Epoch, TrainingResult, check_pair, fit, pick_device
 from rewa.workloads import get_workload
 
 
-def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
+def parse_settings(pairs: Sequence[str], option: str = "--set") -> dict[str, Any]:
     """Read ``key=value`` pairs; values are YAML scalars, so ``1e-3`` is a number and ``x`` is text.
 
     Raises:
@@ -33,9 +33,9 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
     for pair in pairs:
         key, equals, text = pair.partition("=")
         if not equals or not key:
-            raise UserError(f"--set {pair!r}: must be key=value, such as --set lr=0.1")
+            raise UserError(f"{option} {pair!r}: must be key=value, such as {option} lr=0.1")
         if key in settings:
-            raise UserError(f"--set {pair!r}: {key!r} is given twice")
+            raise UserError(f"{option} {pair!r}: {key!r} is given twice")
         settings[key] = _scalar(text)
     return settings
 
@@ -52,6 +52,7 @@ def train_once(
     workload_name: str,
     method_name: str,
     pairs: Sequence[str],
+    recipe_pairs: Sequence[str],
     epochs: int | None,
     seed: int,
     output: Path | None,
@@ -65,8 +66,12 @@ def train_once(
         UserError: If anything asked for is wrong, before the training starts.
     """
     method_class, workload_class = get_method(method_name), get_workload(workload_name)
-    method = method_class.from_values(parse_settings(pairs))
-    recipe = {} if epochs is None else {"epochs": epochs}
+    check_pair(workload_class, method_class)
+    defaults = workload_class.method_defaults.get(method_name, {})
+    method = method_class.from_values({**defaults, **parse_settings(pairs)})
+    recipe = parse_settings(recipe_pairs, "--set-workload")
+    if epochs is not None:
+        recipe["epochs"] = epochs
     workload_class.Config.parse(recipe, f"workload {workload_name!r}")
     uri = resolve_uri(tracking_uri)
     check_store(uri)
@@ -117,7 +122,7 @@ def _fit_with_bar(workload: Any, method: Any, seed: int) -> TrainingResult:
         task = bar.add_task("", total=workload.config.epochs)
 
         def show(epoch: Epoch) -> None:
-            text = f"loss {epoch.train_loss:.4f}  val {workload.metric} {epoch.val_accuracy:.4f}"
+            text = f"loss {epoch.train_loss:.4f}  val {workload.metric.name} {epoch.val_metric:.4f}"
             bar.update(task, completed=epoch.epoch, description=text)
 
         return fit(workload, method, seed, show)
@@ -127,6 +132,11 @@ def _summary(record: Record) -> str:
     """Say in one sentence what came out."""
     if record.status == "diverged":
         return f"diverged: {record.reason}"
-    accuracy = record.accuracy_at("test")
-    kept = ", ".join(f"{100 * accuracy[r]:.1f} % at {r:g}x" for r in HEADLINE_RATIOS if r in accuracy)
-    return f"test accuracy {100 * accuracy[1]:.1f} % unpruned, {kept} ({record.seconds:.1f} s)"
+    metric, values = record.metric, record.metric_at("test")
+
+    def text(value: float) -> str:
+        return f"{100 * value:.1f} %" if metric.is_share else f"{value:.4g}"
+
+    asked = (ratio for ratio in record.workload["headline_ratios"] if ratio in values)
+    kept = ", ".join(f"{text(values[ratio])} at {ratio:g}x" for ratio in asked)
+    return f"test {metric.name} {text(values[1])} unpruned, {kept} ({record.seconds:.1f} s)"

@@ -112,7 +112,7 @@ def test_phase_selects_the_runs() -> None:
 
 def test_curves_are_drawn_run_by_run_and_test_first() -> None:
     client = FakeClient()
-    install_view(client, "7", "digits", METHODS, phase=mlflow_view.CURVES_PHASE, floor=0.8)
+    install_view(client, "7", "digits", METHODS, phase=mlflow_view.CURVES_PHASE, limits=(0.8, 1.0))
     state = read_view(client.tags, mlflow_view.METHODS_VIEW)
     assert state["searchFilter"] == "tags.`rewa.phase` = 'frontier'"
     assert state["groupBy"] is None, "grouping would replace the methods' colours"
@@ -173,7 +173,7 @@ def test_colours_are_stable_and_distinct() -> None:
     assert method_colour("rewa") == "#D55E00"
     assert len({method_colour(name) for name in METHODS}) == len(METHODS)
     unknown = method_colour("newcomer")
-    assert unknown == "#999933"  # the same in every process
+    assert unknown == "#CC6677"  # the same in every process
     assert unknown not in {method_colour(name) for name in METHODS}
     assert run_tags("newcomer") == {"mlflow.runColor": unknown}
     assert all(re.fullmatch("#[0-9A-F]{6}", method_colour(f"m{i}")) for i in range(50))

@@ -22,6 +22,6 @@ def test_the_example_sparsifies_a_model() -> None:
     order = torch.Generator().manual_seed(0)
     batches = list(digits.batches(order))
     points = names["sparsify"](model, batches, lambda pruned: digits.evaluate(pruned, "val"), epochs=30)
-    accuracy = {point.value: point.accuracy for point in points if point.criterion == "ratio"}
+    accuracy = {point.value: point.metric for point in points if point.criterion == "ratio"}
     assert accuracy[1] > 0.9
     assert accuracy[20] > 0.9, "a dense network would have lost most of its accuracy"

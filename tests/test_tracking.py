@@ -79,7 +79,7 @@ def test_tables_hold_what_was_logged(tracking_uri: str) -> None:
     assert set(tables.runs["status"]) == {"completed", "diverged"}
     assert len(tables.frontier) == 2 * len(record().frontier)
     row = tables.frontier.query("phase == 'confirm' and split == 'test' and value == 100").iloc[0]
-    assert (row.compression, row.compression_total, row.accuracy) == (101.5, 50.75, 0.9)
+    assert (row.compression, row.compression_total, row.metric) == (101.5, 50.75, 0.9)
     assert tables.frontier.query("criterion == 'threshold'")["compression"].tolist() == [float("inf")] * 4
 
 

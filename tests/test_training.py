@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from rewa import training
 from rewa.errors import UserError
 from rewa.methods import get_method
+from rewa.metric import Metric
 from rewa.sparsity.frontier import RATIOS, THRESHOLDS
 from rewa.training import Epoch, TrainingResult, fit, pick_device, schedule_sum, warmup_cosine
 from rewa.workloads.base import Batch, Workload, WorkloadConfig
@@ -92,9 +93,9 @@ def test_digits_are_learnt(digits: Digits) -> None:
     result = run(Digits(WorkloadConfig(epochs=10), CPU), "magnitude", momentum=0.9)
     assert result.status == "completed"
     assert result.reason == ""
-    assert result.history[-1].val_accuracy > 0.9
-    unpruned = {p.split: p.accuracy for p in result.frontier if p.criterion == "ratio" and p.value == 1}
-    assert unpruned["val"] == result.history[-1].val_accuracy
+    assert result.history[-1].val_metric > 0.9
+    unpruned = {p.split: p.metric for p in result.frontier if p.criterion == "ratio" and p.value == 1}
+    assert unpruned["val"] == result.history[-1].val_metric
     assert unpruned["test"] > 0.9
     assert result.model is not None
     assert digits.evaluate(result.model, "test") == unpruned["test"]
@@ -155,7 +156,10 @@ class Scripted(Workload):
     """Ten epochs of a one-weight model whose validation metric is given in advance."""
 
     name = "scripted"
-    chance = 0.1
+
+    @classmethod
+    def metric_for(cls, config: WorkloadConfig) -> Metric:
+        return Metric("accuracy", "max", chance=0.1, ideal=1.0)
 
     def __init__(self, accuracies: list[float], last_loss: float = 1.0) -> None:
         super().__init__(WorkloadConfig(epochs=len(accuracies), batch_size=1), CPU)

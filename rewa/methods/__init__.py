@@ -14,6 +14,12 @@ REGISTRY = {
     "sgd_l1": "rewa.methods.sgd_l1:SGDL1",
     "magnitude": "rewa.methods.magnitude:Magnitude",
     "random": "rewa.methods.random:Random",
+    "lasso": "rewa.methods.lasso:Lasso",
+    "adaptive_lasso": "rewa.methods.adaptive_lasso:AdaptiveLasso",
+    "l0_5": "rewa.methods.l0_5:L05",
+    "l2_3": "rewa.methods.l2_3:L23",
+    "mcp": "rewa.methods.mcp:MCP",
+    "scad": "rewa.methods.scad:SCAD",
 }
 
 

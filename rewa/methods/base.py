@@ -76,7 +76,7 @@ class GradientMethod(Method, ABC):
     def prepare(self, model: nn.Module) -> Optimizer:
         """Make the model trainable by this method, in place, and return its optimizer."""
 
-    def materialise(self, model: nn.Module) -> None:  # noqa: B027 - most methods have nothing to undo
+    def materialise(self, model: nn.Module) -> None:
         """Turn the model's weights into plain parameters, in place; undoes what ``prepare`` did."""
 
     def dense_copy(self, model: nn.Module) -> nn.Module:

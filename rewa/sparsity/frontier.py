@@ -1,4 +1,4 @@
-"""The frontier of one trained model: what it keeps of its accuracy as weights are removed.
+"""The frontier of one trained model: what it keeps of its quality as weights are removed.
 
 Two criteria. ``ratio``: the weights with the largest scores are kept, globally, down to a target
 compression; methods with different weight scales compare fairly. ``threshold``: every weight with
@@ -39,7 +39,7 @@ class OperatingPoint:
         compression: Prunable weights / non-zero prunable weights; inf when none is left. At a target
             ratio it can exceed the target, where the model holds exact zeros already.
         compression_total: All parameters / (non-zero prunable weights + all other parameters).
-        accuracy: The workload's metric; for accuracies a fraction in [0, 1].
+        metric: The workload's metric: an accuracy as a fraction in [0, 1], an error, a loss.
     """
 
     split: str
@@ -47,7 +47,7 @@ class OperatingPoint:
     value: float
     compression: float
     compression_total: float
-    accuracy: float
+    metric: float
 
 
 def measure_frontier(
@@ -115,7 +115,7 @@ def measure_frontier(
                     value=value,
                     compression=original.numel() / nonzero if nonzero else float("inf"),
                     compression_total=total / (nonzero + others) if nonzero + others else float("inf"),
-                    accuracy=float(measured[keep][split]),
+                    metric=float(measured[keep][split]),
                 )
             )
     return points

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 
+from rewa.metric import Metric
 from rewa.record import Record
-from rewa.sparsity.area import frontier_area
 from rewa.sweep.space import Objective
 
 
@@ -22,12 +23,12 @@ def pareto_settings(records: Sequence[Record], limit: int, objective: Objective)
     Args:
         records: Finished search trials of one method; diverged ones are passed over.
         limit: At most this many.
-        objective: Gives the interval and the reference accuracy.
+        objective: Gives the interval and the reference value.
 
     Returns:
         Records in order of choice; empty if nothing trained.
     """
-    pool = {r.trial: r for r in records if r.status == "completed" and r.accuracy_at("val")}
+    pool = {r.trial: r for r in records if r.status == "completed" and r.metric_at("val")}
     candidates = [pool[name] for name in _pareto_optimal(pool)]
     chosen: list[Record] = []
     envelope: dict[float, float] = {}
@@ -39,7 +40,7 @@ def pareto_settings(records: Sequence[Record], limit: int, objective: Objective)
         envelope = _joined(envelope, record)
 
     def gain(record: Record) -> float:
-        return _area(_joined(envelope, record), objective)
+        return objective.area(_joined(envelope, record), record.metric)
 
     if candidates:
         take(max(candidates, key=lambda r: (gain(r), _unpruned(r))))
@@ -49,55 +50,54 @@ def pareto_settings(records: Sequence[Record], limit: int, objective: Objective)
             take(accurate)
     while candidates and len(chosen) < limit:
         best = max(candidates, key=gain)
-        if gain(best) <= _area(envelope, objective):
+        if gain(best) <= objective.area(envelope, best.metric):
             break
         take(best)
     return chosen
 
 
 def _unpruned(record: Record) -> float:
-    """Return the validation accuracy before anything is removed."""
-    return record.accuracy_at("val")[1]
+    """Return how good the model is on validation before anything is removed; larger is better."""
+    return record.metric.gain(record.metric_at("val")[1], record.metric.ideal)
 
 
 def _pareto_optimal(pool: dict[str, Record]) -> list[str]:
-    """Return the trials that own a point of the pooled front of (compression, validation accuracy).
+    """Return the trials that own a point of the pooled front of (compression, validation metric).
 
     Where trials tie, one that is nowhere better and somewhere worse than another is left out.
     """
     points = [
-        (p.compression, p.accuracy, name)
+        (p.compression, record.metric.gain(p.metric, record.metric.ideal), name)
         for name, record in pool.items()
         for p in record.frontier
-        if p.split == "val" and p.criterion == "ratio"
+        if p.split == "val" and p.criterion == "ratio" and not math.isnan(p.metric)
     ]
     points.sort(key=lambda p: -p[0])
-    best = -1.0
+    best = -math.inf
     owners: dict[str, None] = {}
     for _, group in itertools.groupby(points, key=lambda p: p[0]):
         level = list(group)
-        top = max(accuracy for _, accuracy, _ in level)
+        top = max(gain for _, gain, _ in level)
         if top > best:
-            owners |= {name: None for _, accuracy, name in level if accuracy == top}
+            owners |= {name: None for _, gain, name in level if gain == top}
             best = top
-    curves = {name: pool[name].accuracy_at("val") for name in owners}
+    curves = {name: pool[name].metric_at("val") for name in owners}
     return [
         name
         for name in owners
-        if not any(_dominates(curves[other], curves[name]) for other in owners if other != name)
+        if not any(
+            _dominates(curves[other], curves[name], pool[name].metric) for other in owners if other != name
+        )
     ]
 
 
-def _dominates(one: dict[float, float], other: dict[float, float]) -> bool:
-    """Return whether a curve is nowhere below another and somewhere above it."""
-    return one != other and all(one[ratio] >= value for ratio, value in other.items())
+def _dominates(one: dict[float, float], other: dict[float, float], metric: Metric) -> bool:
+    """Return whether a curve is nowhere worse than another and somewhere better."""
+    return one != other and not any(metric.better(value, one[ratio]) for ratio, value in other.items())
 
 
 def _joined(envelope: dict[float, float], record: Record) -> dict[float, float]:
-    """Return the better accuracy at each ratio."""
-    own = record.accuracy_at("val")
-    return {ratio: max(value, envelope.get(ratio, 0.0)) for ratio, value in own.items()}
-
-
-def _area(curve: dict[float, float], objective: Objective) -> float:
-    return frontier_area(curve, objective.max_compression, objective.reference)
+    """Return the better value at each ratio."""
+    metric = record.metric
+    own = record.metric_at("val")
+    return {ratio: metric.best((value, envelope.get(ratio, metric.worst))) for ratio, value in own.items()}

@@ -9,7 +9,8 @@ from pydantic import Field, model_validator
 
 from rewa.config import Settings
 from rewa.methods import get_method
-from rewa.sparsity.frontier import RATIOS
+from rewa.metric import Metric
+from rewa.sparsity.area import frontier_area
 from rewa.sweep.coordinates import Coordinates
 
 Scalar = float | int | str | bool
@@ -115,11 +116,21 @@ class MethodSpace(Settings):
 
 
 class Objective(Settings):
-    """The one number per trial: normalised area under validation accuracy over log10(compression)."""
+    """The one number per trial: normalised area between the validation frontier and a reference value.
+
+    Attributes:
+        criterion: Which frontier.
+        max_compression: Right end of the area; at most the workload's largest target.
+        reference: Value of the workload's metric that counts as worthless.
+    """
 
     criterion: Literal["ratio"] = "ratio"
-    max_compression: float = Field(default=500, gt=1, le=max(RATIOS))
-    reference: float = Field(default=0.8, ge=0, lt=1)
+    max_compression: float = Field(default=500, gt=1)
+    reference: float = 0.8
+
+    def area(self, metric_at: Mapping[float, float], metric: Metric) -> float:
+        """Return the area of a frontier; see :func:`rewa.sparsity.area.frontier_area`."""
+        return frontier_area(metric_at, self.max_compression, self.reference, metric)
 
 
 class Confirm(Settings):

@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Any
 
 from pydantic import ValidationError
 
 from rewa.config import sentence_of
+from rewa.errors import UserError
 from rewa.methods import REGISTRY as METHODS
 from rewa.methods import get_method
 from rewa.registry import did_you_mean
 from rewa.sweep.coordinates import DECIDES
 from rewa.sweep.space import MethodSpace, SearchSpace
+from rewa.training import check_pair
+from rewa.workloads import REGISTRY as WORKLOADS
+from rewa.workloads import Workload, get_workload
 
 Place = tuple[str, str]
 Problem = tuple[tuple[str | int, ...], str]
 
 
 def first_problem(space: SearchSpace) -> Problem | None:
-    """Check each method's part against the method itself; return the first problem."""
+    """Check the parts against the methods and the workload they name; return the first problem."""
+    if problem := _wrong_objective(space):
+        return problem
     for name, part in space.methods.items():
         here = ("methods", name)
         if name not in METHODS:
             return here, f"unknown method {name!r}{did_you_mean(name, METHODS)}"
         problem = (
-            _wrong_keys(here, name, part)
+            _wrong_pair(here, name, space.workload_name)
+            or _wrong_keys(here, name, part)
             or _wrong_coordinates(here, name, part)
             or _wrong_fixed(here, name, part)
             or _wrong_conditions(here, part)
@@ -35,6 +43,48 @@ def first_problem(space: SearchSpace) -> Problem | None:
         if problem:
             return problem
     return None
+
+
+def _wrong_objective(space: SearchSpace) -> Problem | None:
+    """Check that the objective fits the workload's metric and targets."""
+    workload = _workload(space.workload_name)
+    if workload is None:
+        return None  # the workload's own check names it
+    try:
+        config = workload.Config.model_validate(space.workload_settings)
+    except ValidationError:
+        return None
+    metric, objective = workload.metric_for(config), space.objective
+    good = metric.better(metric.ideal, objective.reference) and math.isfinite(objective.reference)
+    if not good or (metric.is_share and objective.reference < 0):
+        side = "at least 0 and below" if metric.is_share else "worse than"
+        return ("objective", "reference"), (
+            f"objective.reference = {objective.reference:g}: for {metric.name} it must be {side} "
+            f"{metric.ideal:g}, the best possible"
+        )
+    largest = max(workload.ratios_for(config))
+    if objective.max_compression > largest:
+        return ("objective", "max_compression"), (
+            f"objective.max_compression = {objective.max_compression:g}: must be at most {largest:g}, "
+            f"the largest target of workload {workload.name!r}"
+        )
+    return None
+
+
+def _wrong_pair(here: Place, method: str, workload: str) -> Problem | None:
+    """Check that the method can be used on the workload."""
+    known = _workload(workload)
+    try:
+        if known is not None:
+            check_pair(known, get_method(method))
+    except UserError as error:
+        return here, str(error)
+    return None
+
+
+def _workload(name: str) -> type[Workload] | None:
+    """Return a workload's class, or None if there is none of that name."""
+    return get_workload(name) if name in WORKLOADS else None
 
 
 def _wrong_keys(here: Place, name: str, part: MethodSpace) -> Problem | None:

@@ -12,7 +12,6 @@ from pydantic import BaseModel, ConfigDict
 from rewa.methods import get_method
 from rewa.optim import prunable_weights
 from rewa.record import Record, describe_workload, failed_record, make_record
-from rewa.sparsity.area import frontier_area
 from rewa.sweep.space import Objective
 from rewa.training import fit, pick_device
 from rewa.workloads import Workload, get_workload
@@ -71,10 +70,8 @@ def run_trial(spec: TrialSpec) -> Record:
 
 def score(record: Record, objective: Objective) -> float:
     """Return a record's objective value, from the validation split only."""
-    accuracy_at = record.accuracy_at("val")
-    if not accuracy_at:
-        return WORST_SCORE
-    return frontier_area(accuracy_at, objective.max_compression, objective.reference)
+    metric_at = record.metric_at("val")
+    return objective.area(metric_at, record.metric) if metric_at else WORST_SCORE
 
 
 def describe(workload: Workload) -> dict[str, Any]:

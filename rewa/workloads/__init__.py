@@ -9,6 +9,7 @@ from rewa.workloads.base import Workload, WorkloadConfig
 
 REGISTRY = {
     "digits": "rewa.workloads.digits:Digits",
+    "sparse_recovery": "rewa.workloads.sparse_recovery:SparseRecovery",
 }
 
 

@@ -11,8 +11,14 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from rewa.config import Settings
+from rewa.linear import LinearProblem, LinearSolution
+from rewa.metric import Metric
+from rewa.sparsity.frontier import RATIOS, THRESHOLDS
 
 Batch = tuple[Tensor, Tensor]
+
+Findings = dict[str, float | dict[str, float]]
+"""What a workload measures beside its metric: numbers by name, or maps of them."""
 
 
 class WorkloadConfig(Settings):
@@ -21,6 +27,7 @@ class WorkloadConfig(Settings):
     epochs: int = Field(default=100, ge=1)
     batch_size: int = Field(default=64, ge=1)
     warmup: float = Field(default=0.05, ge=0, lt=1, description="share of the steps, linear from 0")
+    eval_every: int = Field(default=1, ge=1, description="epochs between evaluations on validation")
 
 
 class Workload(ABC):
@@ -34,9 +41,12 @@ class Workload(ABC):
     name: ClassVar[str]
     summary: ClassVar[str]
     model_name: ClassVar[str]
-    metric: ClassVar[str] = "accuracy"
-    chance: ClassVar[float]
-    """Metric of a model that has learnt nothing; at or near it a training counts as collapsed."""
+    collapse_margin: ClassVar[float | None] = 0.05
+    """A training counts as collapsed while its metric is no better than chance plus this; ``None``: never."""
+    method_defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Per method, settings for ``rewa train`` where the command line gives none."""
+    is_linear: ClassVar[bool] = False
+    """Whether :meth:`linear_problem` gives one, so that solvers can be used."""
     Config: ClassVar[type[WorkloadConfig]] = WorkloadConfig
 
     def __init__(self, config: WorkloadConfig, device: torch.device) -> None:
@@ -51,6 +61,36 @@ class Workload(ABC):
             UserError: Naming the setting that is wrong.
         """
         return cls(cls.Config.parse(values, f"workload {cls.name!r}"), device)
+
+    @classmethod
+    @abstractmethod
+    def metric_for(cls, config: Any) -> Metric:
+        """Return the metric under a config, without loading any data."""
+
+    @classmethod
+    def ratios_for(cls, config: Any) -> tuple[float, ...]:
+        """Return the target compressions of the frontier under a config; they include 1."""
+        return RATIOS
+
+    @property
+    def metric(self) -> Metric:
+        """What the models are judged by."""
+        return self.metric_for(self.config)
+
+    @property
+    def ratios(self) -> tuple[float, ...]:
+        """Target compressions of the frontier."""
+        return self.ratios_for(self.config)
+
+    @property
+    def headline_ratios(self) -> tuple[float, ...]:
+        """Compressions that the report asks about."""
+        return (10, 50, 100, 200)
+
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """Absolute thresholds of the frontier."""
+        return THRESHOLDS
 
     @abstractmethod
     def build_model(self) -> nn.Module:
@@ -72,6 +112,29 @@ class Workload(ABC):
     @abstractmethod
     def evaluate(self, model: nn.Module, split: str) -> float:
         """Return the metric on a split; the model is in evaluation mode."""
+
+    def findings(self, model: nn.Module) -> Findings:
+        """Return what else is worth knowing of a trained model, by name; a map for several of a kind.
+
+        It stands in ``result.json`` under these names. Default: nothing.
+        """
+        return {}
+
+    def linear_problem(self) -> LinearProblem:
+        """Return the training data as a linear problem.
+
+        Raises:
+            NotImplementedError: If the model is not linear (``is_linear`` says so).
+        """
+        raise NotImplementedError(f"workload {self.name!r} is no linear problem.")
+
+    def load_solution(self, model: nn.Module, solution: LinearSolution) -> None:
+        """Write a solver's weights and intercept into a model, in place.
+
+        Raises:
+            NotImplementedError: If the model is not linear.
+        """
+        raise NotImplementedError(f"workload {self.name!r} is no linear problem.")
 
     @property
     def steps_per_epoch(self) -> int:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from rewa.data.resident import ResidentSplit
+from rewa.metric import Metric
 from rewa.workloads.base import Batch, Workload, WorkloadConfig
 
 SPLIT_SEED = 0
@@ -28,7 +29,6 @@ class Digits(Workload):
     name = "digits"
     summary = "scikit-learn's handwritten digits (1,797 images), LeNet-300-100"
     model_name = "LeNet-300-100"
-    chance = 0.1
 
     def __init__(self, config: WorkloadConfig, device: torch.device) -> None:
         super().__init__(config, device)
@@ -46,6 +46,11 @@ class Digits(Workload):
             )
             for name, index in {"train": train, "val": val, "test": test}.items()
         }
+
+    @classmethod
+    def metric_for(cls, config: WorkloadConfig) -> Metric:
+        """Return top-1 accuracy over ten classes."""
+        return Metric("accuracy", "max", chance=0.1, ideal=1.0)
 
     def build_model(self) -> nn.Module:
         """Return LeNet-300-100 with PyTorch's default initialisation."""

@@ -75,7 +75,7 @@ def test_magnitude_frontier_is_a_sort(
     ]
     for point, (_, _, keep) in zip(points, expected * 2, strict=True):
         nonzero = int(np.count_nonzero(sizes[:keep]))
-        assert point.accuracy == (nonzero if point.split == "val" else -nonzero)
+        assert point.metric == (nonzero if point.split == "val" else -nonzero)
         assert point.compression == (12 / nonzero if nonzero else math.inf)
         assert point.compression_total == 23 / (nonzero + 11)
     for kept in spy.seen:
@@ -102,7 +102,7 @@ def test_thresholds_remove_what_equals_them() -> None:
     values = [0.25, -0.25, 0.5, -0.5, above, -above, 1, 1, 1, 1, 1, 1]
     model, spy = build(values), Spy()
     points = measure_frontier(model, spy, magnitudes(model), [], [0.0, 0.25, 0.5, 1.0])
-    counts = [p.accuracy for p in points_of(points, "val", "threshold")]
+    counts = [p.metric for p in points_of(points, "val", "threshold")]
     assert counts == [12, 10, 8, 0]
     assert points_of(points, "val", "threshold")[-1].compression == math.inf
 
@@ -111,7 +111,7 @@ def test_a_threshold_between_floats_is_the_papers() -> None:
     """0.1 has no exact float32; a weight written as 0.1 is not larger than the threshold 0.1."""
     model = build([0.1] * 6 + [0.2] * 6)
     points = measure_frontier(model, Spy(), magnitudes(model), [], [0.1])
-    assert [p.accuracy for p in points_of(points, "val", "threshold")] == [6]
+    assert [p.metric for p in points_of(points, "val", "threshold")] == [6]
 
 
 @settings(max_examples=50, deadline=None)
@@ -124,10 +124,10 @@ def test_other_scores_decide_the_order(values: list[float], order: list[int]) ->
     for point in points_of(points, "val", "ratio"):
         keep = int(12 / point.value)
         kept = [values[i] for i in range(12) if order[i] >= 12 - keep]
-        assert point.accuracy == np.count_nonzero(kept)
+        assert point.metric == np.count_nonzero(kept)
     keep = sum(abs(v) > 0.15 for v in values)
     kept = [values[i] for i in range(12) if order[i] >= 12 - keep]
-    assert points_of(points, "val", "threshold")[0].accuracy == np.count_nonzero(kept)
+    assert points_of(points, "val", "threshold")[0].metric == np.count_nonzero(kept)
 
 
 def test_one_evaluation_per_number_of_weights_kept() -> None:
@@ -156,7 +156,7 @@ def test_convolutions_are_pruned_too_and_the_default_grid_is_used() -> None:
     points = measure_frontier(model, Spy(), magnitudes(model))
     assert len(points) == 2 * (len(RATIOS) + len(THRESHOLDS)) == 2 * (14 + 19)
     val = points_of(points, "val", "ratio")
-    assert [p.accuracy for p in val] == [max(1, int(1450 // r)) for r in RATIOS]
+    assert [p.metric for p in val] == [max(1, int(1450 // r)) for r in RATIOS]
 
 
 def test_wrong_requests_are_refused() -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from rewa.errors import UserError
+from rewa.linear import LinearSolution
+from rewa.metric import Metric
 from rewa.optim import prunable_weights
+from rewa.sweep.trial import describe
 from rewa.workloads import REGISTRY, Workload, get_workload
 
 CPU = torch.device("cpu")
@@ -27,7 +32,37 @@ def test_it_is_registered_under_its_own_name() -> None:
         assert found.name == name
         assert found.summary
         assert found.model_name
-        assert 0 <= found.chance < 1
+
+
+def test_its_metric_has_a_direction_and_targets_from_1(workload: Workload) -> None:
+    metric = workload.metric
+    assert metric.better(metric.ideal, metric.chance)
+    assert workload.ratios[0] == 1
+    assert list(workload.ratios) == sorted(set(workload.ratios))
+    assert set(workload.headline_ratios) <= set(workload.ratios)
+    described = describe(workload)
+    assert Metric.from_description(described) == metric
+    assert json.loads(json.dumps(described)) == described
+
+
+def test_an_untrained_model_is_no_better_than_ideal(workload: Workload) -> None:
+    torch.manual_seed(0)
+    value = workload.evaluate(workload.build_model().eval(), "val")
+    assert workload.metric.better(workload.metric.ideal, value)
+
+
+def test_it_says_whether_solvers_can_use_it(workload: Workload) -> None:
+    if not workload.is_linear:
+        with pytest.raises(NotImplementedError):
+            workload.linear_problem()
+        return
+    problem = workload.linear_problem()
+    assert problem.inputs.shape == (workload.split_sizes["train"], workload.build_model().weight.numel())
+    solution = LinearSolution(np.arange(problem.inputs.shape[1], dtype=float), 0.25, {})
+    model = workload.build_model()
+    workload.load_solution(model, solution)
+    predicted = model(torch.from_numpy(problem.inputs[:7]).float()).detach().flatten().numpy()
+    np.testing.assert_allclose(predicted, problem.inputs[:7] @ solution.weights + 0.25, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", list(REGISTRY))
@@ -82,6 +117,6 @@ def test_evaluation_is_repeatable_and_leaves_the_model_alone(workload: Workload)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     for split in ("train", "val", "test"):
         first = workload.evaluate(model, split)
-        assert 0 <= first <= 1
+        assert not workload.metric.better(first, workload.metric.ideal) or split == "train"
         assert first == workload.evaluate(model, split)
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
