@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import cycle
 from typing import Any
 
 import matplotlib as mpl
@@ -17,9 +15,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLocator
 
-from analysis.pareto import Dense
-from analysis.tables import CONTROLS, natural, order_methods
-from rewa.mlflow_view import method_colour
+from analysis.limits import cut, drawn, whole_limits, zoom_limits
+from analysis.pareto import Dense, gains
+from analysis.styles import Style, styles
+from analysis.tables import natural
+from analysis.wording import Wording
+from rewa.metric import Metric
 
 RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
@@ -33,110 +34,84 @@ RC: dict[Any, Any] = {
     "axes.spines.right": False,
     "figure.facecolor": "white",
 }
-TICKS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
-NARROW_TICKS = (1, 10, 100, 1000)
+NARROW_TICKS = tuple(10**power for power in range(9))
+TICKS = tuple(factor * tick for tick in NARROW_TICKS for factor in (1, 2, 5))
 
 
 @dataclass(frozen=True)
-class Style:
-    """How one method looks in every figure."""
+class Reference:
+    """A horizontal line to compare with, in the figure's units.
 
-    color: str
-    marker: str
-    dashes: tuple[float, ...] | str = ""
+    Attributes:
+        label: Its name; it stands above or below the line, at its left or right end.
+        below: Whether the lower panel names it where the upper one does not reach it.
+    """
+
+    at: float
+    label: str
+    color: str = "#555555"
+    style: str = "-"
+    above: bool = True
+    left: bool = False
+    below: bool = True
 
 
-MARKERS = {"rewa": "o", "rewa_adamw": "v", "spred": "^", "sgd_l1": "s", "magnitude": "D", "random": "X"}
-SPARE_MARKERS = ("P", "<", ">", "p", "h")
-
-
-def styles(methods: Sequence[str]) -> dict[str, Style]:
-    """Give every method its style; colours are those of its runs in the MLflow UI."""
-    spare = cycle(SPARE_MARKERS)
-    return {
-        method: Style(
-            method_colour(method),
-            MARKERS[method] if method in MARKERS else next(spare),
-            (2.0, 2.0) if method == "random" else "",
-        )
-        for method in order_methods(methods)
-    }
+def reference_lines(dense: Dense | None, metric: Metric) -> list[Reference]:
+    """The dense network and, for a metric that is no share, chance and ideal."""
+    lines = []
+    words = Wording(metric)
+    if dense is not None and np.isfinite(dense.test):
+        at = 100.0 * dense.test if metric.is_share else dense.test
+        lines.append(Reference(at, f"dense {words.value(dense.test)}", "black", ":", below=False))
+    if not metric.is_share:
+        rising = metric.direction == "max"  # nothing but luck is beyond ideal, so its name goes there
+        floor = f"{words.limit}: {words.reference(metric.ideal)}"
+        chance = f"{words.no_skill}: {words.reference(metric.chance)}"
+        lines.append(Reference(metric.ideal, floor, above=rising))
+        lines.append(Reference(metric.chance, chance, above=not rising, left=True))
+    return lines
 
 
 def frontier_figure(
     points: pd.DataFrame,
     dense: Dense | None,
     title: str,
+    metric: Metric,
     *,
-    metric: str = "accuracy",
     narrow: bool = False,
 ) -> Figure:
-    """Test accuracy against target compression, zoomed to the top, with the whole range below.
+    """Test metric against target compression, zoomed to the best, with the whole range below.
 
     Args:
         points: What `best_attained` returned.
         dense: Dense reference, drawn as a line.
         title: First line of the figure.
-        metric: What is measured.
+        metric: What is measured. Shares are drawn in percent; other metrics have their chance and ideal
+            values as reference lines and are cut where they are hopeless, which is said.
         narrow: Draw for a phone's width.
 
     Returns:
         The figure: per method the mean over seeds, the band from the lowest to the highest seed.
     """
-    rows = points.explode("test_values").dropna(subset=["test_values"])
-    rows = rows.assign(percent=100.0 * rows["test_values"].astype(float))
+    rows = points[points["test_metric_mean"].notna()]
     look = styles(list(rows["method"].unique()))
     with mpl.rc_context(RC):
         figure = Figure(figsize=(4.3, 5.4) if narrow else (8.6, 5.8), layout="constrained")
-        zoom, whole = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+        heights = (3, 1) if metric.is_share else (2, 1)
+        zoom, whole = figure.subplots(2, 1, sharex=True, height_ratios=heights)
         for axes in (zoom, whole):
-            _draw_methods(axes, rows, look, size=4.5 if narrow or axes is whole else 6.0)
-            if dense is not None and np.isfinite(dense.test):
-                axes.axhline(100.0 * dense.test, color="black", linewidth=1.0, linestyle=":", zorder=1)
-        low, high = zoom_limits(points, dense)
-        zoom.set_ylim(100.0 * low, 100.0 * high)
-        whole.set_ylim(0.0, 103.0)
-        whole.set_yticks([0, 50, 100])
-        if dense is not None and low <= dense.test <= high:
-            label = f"dense {100.0 * dense.test:.1f} %"
-            place: dict[str, Any] = {
-                "xycoords": ("axes fraction", "data"),
-                "textcoords": "offset points",
-            }
-            place |= {"xytext": (0, 3), "ha": "right", "fontsize": 8 if narrow else 9}
-            zoom.annotate(label, (1.0, 100.0 * dense.test), **place)
+            _draw_methods(axes, rows, look, metric, size=4.5 if narrow or axes is whole else 6.0)
+        low, high = zoom_limits(points, dense, metric)
+        if metric.is_share:
+            _percent_axes(zoom, whole, low, high, metric, narrow)
+        else:
+            _plain_axes(zoom, whole, low, high, points, metric, narrow)
+        for line in reference_lines(dense, metric):
+            _draw_reference(line, zoom, whole, narrow)
         zoom.set_title(title, loc="left", fontsize=10 if narrow else 12, fontweight="bold")
-        zoom.set_ylabel(f"test {metric}, %" if narrow else f"test {metric}, % (top)")
-        whole.set_ylabel("whole\nrange" if narrow else "% (whole range)", fontsize=8)
         _compression_axis(whole, rows, narrow)
-        handles, labels = zoom.get_legend_handles_labels()
-        if handles:
-            columns = 3 if narrow else 6
-            figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)
+        _legend(figure, zoom, narrow)
     return figure
-
-
-def zoom_limits(points: pd.DataFrame, dense: Dense | None) -> tuple[float, float]:
-    """Accuracy range in which the methods that matter separate.
-
-    From the highest seed or dense down to where the second best method stands, over the targets up
-    to 200x at which it is within 10 points of the top; at least 3 points. Neither controls nor
-    collapsed methods stretch it.
-    """
-    known = points.dropna(subset=["test_accuracy_mean"])
-    if known.empty:
-        return 0.0, 1.0
-    reference = dense.test if dense is not None and np.isfinite(dense.test) else 0.0
-    top = max(float(known["test_accuracy_mean"].max()), reference)
-    highest = max(reference, *(max(values) for values in known["test_values"]))
-    rivals = known[~known["method"].isin(CONTROLS)]
-    rivals = known if rivals.empty else rivals
-    seconds = [
-        float(group["test_accuracy_mean"].nlargest(2).min())
-        for _, group in rivals[rivals["value"] <= 200.0].groupby("value")
-    ]
-    drop = max(0.03, *(1.2 * (top - second) for second in seconds if top - second <= 0.1), 0.0)
-    return max(0.0, top - drop), highest + 0.08 * drop
 
 
 def search_figure(runs: pd.DataFrame, *, narrow: bool = False) -> Figure:
@@ -162,8 +137,7 @@ def search_figure(runs: pd.DataFrame, *, narrow: bool = False) -> Figure:
         axes.set_xlabel("trials of the method")
         axes.set_ylabel("best score so far")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        if axes.get_legend_handles_labels()[0]:
-            figure.legend(loc="outside lower center", ncols=3 if narrow else 6, frameon=False)
+        _legend(figure, axes, narrow)
     return figure
 
 
@@ -179,15 +153,21 @@ def data_uri(image: bytes) -> str:
     return "data:image/png;base64," + base64.b64encode(image).decode("ascii")
 
 
-def _draw_methods(axes: Axes, rows: pd.DataFrame, look: dict[str, Style], size: float) -> None:
+def _draw_methods(
+    axes: Axes, rows: pd.DataFrame, look: dict[str, Style], metric: Metric, size: float
+) -> None:
     """One line with markers and a min-max band over seeds per method."""
     if rows.empty:
         return
     order = list(look)
+    # The mean is cut after it is taken: the mean of cut values would flatter a method with one huge seed.
+    shown = rows.assign(shown=drawn(rows["test_metric_mean"].astype(float), metric))
+    for end, pick in (("low", min), ("high", max)):
+        shown[end] = drawn(rows["test_values"].map(pick).astype(float), metric)
     sns.lineplot(
-        rows,
+        shown,
         x="value",
-        y="percent",
+        y="shown",
         hue="method",
         style="method",
         hue_order=order,
@@ -195,24 +175,97 @@ def _draw_methods(axes: Axes, rows: pd.DataFrame, look: dict[str, Style], size: 
         palette={method: style.color for method, style in look.items()},
         markers={method: style.marker for method, style in look.items()},
         dashes={method: style.dashes for method, style in look.items()},
-        errorbar=("pi", 100),
-        err_kws={"alpha": 0.15, "linewidth": 0},
+        errorbar=None,
         markersize=size,
         markeredgewidth=0.6,
         linewidth=1.6,
         ax=axes,
     )
+    for method, style in look.items():
+        own = shown[shown["method"] == method].sort_values("value")
+        band: dict[str, Any] = {"color": style.color, "alpha": 0.15, "linewidth": 0}
+        axes.fill_between(own["value"], own["low"], own["high"], **band)
     legend = axes.get_legend()
     if legend is not None:
         legend.remove()
 
 
+def _percent_axes(zoom: Axes, whole: Axes, low: float, high: float, metric: Metric, narrow: bool) -> None:
+    """Scale and label the axes of a share."""
+    zoom.set_ylim(100.0 * low, 100.0 * high)
+    whole.set_ylim(0.0, 103.0)
+    whole.set_yticks([0, 50, 100])
+    zoom.set_ylabel(f"test {metric.name}, %" if narrow else f"test {metric.name}, % (top)")
+    whole.set_ylabel("whole\nrange" if narrow else "% (whole range)", fontsize=8)
+
+
+def _plain_axes(
+    zoom: Axes,
+    whole: Axes,
+    low: float,
+    high: float,
+    points: pd.DataFrame,
+    metric: Metric,
+    narrow: bool,
+) -> None:
+    """Scale and label the axes of a metric that is no share, and say where values are cut."""
+    better = f"{Wording(metric).comparative} is better"
+    zoom.set_ylim(low, high)
+    whole.set_ylim(*whole_limits(points, metric))
+    zoom.set_ylabel(f"test {metric.name} ({better})")
+    whole.set_ylabel("whole\nrange" if narrow else "whole range", fontsize=8)
+    edge = cut(metric)
+    means = points["test_metric_mean"].astype(float)
+    if edge is not None and (gains(means, metric) < metric.gain(edge, 0.0)).any():
+        worse = "larger" if metric.direction == "min" else "smaller"
+        note: dict[str, Any] = {"ha": "left", "va": "bottom", "fontsize": 7, "color": "#555555"}
+        said = f"{worse} values are drawn at {edge:.4g}"
+        whole.text(0.0, 1.0, said, transform=whole.transAxes, **note)
+
+
+def _draw_reference(line: Reference, zoom: Axes, whole: Axes, narrow: bool) -> None:
+    """Draw a reference line in both panels, with its name in the zoom if it is there, else below."""
+    for axes in (zoom, whole):
+        axes.axhline(line.at, color=line.color, linewidth=1.0, linestyle=line.style, zorder=1)
+    inside = zoom.get_ylim()[0] <= line.at <= zoom.get_ylim()[1]
+    axes = zoom if inside or not line.below else whole
+    if not (inside or line.below):
+        return  # an annotation outside of its axes would squeeze them
+    sizes = (8, 9) if axes is zoom else (7, 7)
+    place: dict[str, Any] = {
+        "xycoords": ("axes fraction", "data"),
+        "textcoords": "offset points",
+        "xytext": (0, 3 if line.above else -3),
+        "va": "baseline" if line.above else "top",
+        "ha": "left" if line.left else "right",
+        "fontsize": sizes[0] if narrow else sizes[1],
+    }
+    if not line.above and not line.left:
+        place["color"] = line.color
+    axes.annotate(line.label, (0.0 if line.left else 1.0, line.at), **place)
+
+
+def _legend(figure: Figure, axes: Axes, narrow: bool) -> None:
+    """Put the methods' names below the axes, in as many columns as the width holds."""
+    handles, labels = axes.get_legend_handles_labels()
+    if not handles:
+        return
+    width = figure.bbox.width
+    for columns in range(3 if narrow else 6, 0, -1):
+        legend = figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)
+        if columns == 1 or legend.get_window_extent().width <= width:
+            return
+        legend.remove()
+
+
 def _compression_axis(axes: Axes, rows: pd.DataFrame, narrow: bool) -> None:
     axes.set_xscale("log")
+    low, high = 1.0, 1000.0
     if len(rows):
         low, high = float(rows["value"].min()), float(rows["value"].max())
         axes.set_xlim(0.9 * low, 1.12 * max(high, 1.2 * low))
-    axes.set_xticks(NARROW_TICKS if narrow else TICKS)
+    # matplotlib widens the axis to hold every tick it is given
+    axes.set_xticks([tick for tick in (NARROW_TICKS if narrow else TICKS) if tick <= max(high, 1000.0)])
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}x"))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_minor_formatter(NullFormatter())

@@ -174,7 +174,4 @@ def _group_clause(group: Sequence[Standing], words: Wording) -> str:
         return clause
     gaps = [at.behind(e).difference for at in group for e in at.entries if e.method == FOCUS]
     places = f"{text.ordinal(one.rank(focus))} of {len(one.entries)}"
-    return (
-        f"{clause}, {FOCUS} is {places}, {words.behind(*gaps)} "
-        f"({one.behind(focus).verdict})"
-    )
+    return f"{clause}, {FOCUS} is {places}, {words.behind(*gaps)} ({one.behind(focus).verdict})"

@@ -17,12 +17,13 @@ from analysis.hypervolume import (
     ranking_note,
     references,
 )
-from analysis.noise import sampling_error
+from analysis.notes import excess_note, front_note, hypervolume_note, noise_note, references_note
 from analysis.pareto import gains, pareto_front
-from analysis.questions import Question, allowed, attained
+from analysis.questions import Question
 from analysis.standing import standing
 from analysis.summary import Summary
-from analysis.tables import is_solver, section
+from analysis.tables import section
+
 
 def context(summary: Summary) -> dict[str, Any]:
     """Build the template's context, without the figures."""
@@ -32,7 +33,9 @@ def context(summary: Summary) -> dict[str, Any]:
     return {
         "name": record.name,
         "metric": summary.metric.name,
-        "sentence_metric": sentence_metric(summary),
+        "threshold_metric": summary.metric.name.capitalize()
+        if summary.metric.is_share
+        else f"Test {summary.metric.name}",
         "in_percent": ", in percent" if summary.metric.is_share else "",
         "headline": summary.headline,
         "caveats": caveats(record, summary.settings, summary.metric),
@@ -89,40 +92,6 @@ def question_block(
     return {**names, "rows": rows, "measured": measured}
 
 
-def excess_note(question: Question, summary: Summary) -> str:
-    """Say in plain numbers what a question about an excess allows; empty for the others."""
-    best = attained(summary.settings, summary.metric)
-    bound = allowed(question, summary.metric, None, best)
-    if question.excess is None or best is None or bound is None:
-        return ""
-    words, metric = summary.words, summary.metric
-    limit = "at most" if metric.direction == "min" else "at least"
-    return (
-        f"The best validation {metric.name} that a setting of any method attains is {words.value(best)}; "
-        f"asked is {limit} {words.value(bound)}, {100.0 * question.excess:g} % of the way from the "
-        f"{words.limit} ({words.reference(metric.ideal)}) to {words.no_skill} "
-        f"({words.reference(metric.chance)}) worse."
-    )
-
-
-def references_note(summary: Summary) -> str:
-    """Say what the figure's thin lines are, for a metric that has some."""
-    if summary.metric.is_share:
-        return ""
-    words, metric = summary.words, summary.metric
-    return (
-        f"Thin lines: {words.no_skill} ({words.reference(metric.chance)}) and the {words.limit} "
-        f"({words.reference(metric.ideal)}), both in expectation: on a finite split values vary around them. "
-        f"{words.comparative.capitalize()} is better."
-    )
-
-
-def sentence_metric(summary: Summary) -> str:
-    """The metric as the first word of a sentence."""
-    name = summary.metric.name
-    return name.capitalize() if summary.metric.is_share else f"Test {name}"
-
-
 def ratio_rows(summary: Summary) -> list[dict[str, Any]]:
     """Per target ratio, every method's test accuracy; the best, and those the seeds leave equal."""
     rows = []
@@ -133,41 +102,13 @@ def ratio_rows(summary: Summary) -> list[dict[str, Any]]:
         for entry in at.entries:
             first, gap = entry in at.tied, at.behind(entry)
             cells[entry.method] = {
-                "text": summary.words.mean_std(
-                    entry.mean, float(here.loc[entry.method, "test_metric_std"])
-                ),
+                "text": summary.words.mean_std(entry.mean, float(here.loc[entry.method, "test_metric_std"])),
                 "best": first,
                 "equal": not first and not gap.deterministic and gap.beyond is not True,
                 "seeds": len(entry.values),
             }
         rows.append({"ratio": f"{ratio:g}x", "cells": cells})
     return rows
-
-
-def noise_note(summary: Summary) -> str:
-    """Say what the marks in the table mean, and what the test split itself leaves open."""
-    share = summary.metric.is_share
-    top = "highest" if summary.metric.direction == "max" else "lowest"
-    note = (
-        f"Mean \u00b1 standard deviation over seeds{', in percent' if share else ''}. Bold: {top} mean. "
-        f"\u2248: the seeds do not separate it from the {top} (the 95 % Welch interval of the difference "
-        "holds zero, or there are too few seeds for one). Each comparison stands alone, "
-        "uncorrected for their number."
-    )
-    solvers = [method for method in summary.methods if is_solver(method)]
-    if len(solvers) > 1:
-        note += (
-            f" {text.join(solvers)} solve directly: where two of them give the same at every seed, their "
-            "difference is no seed noise, and has no mark."
-        )
-    if share and summary.test_size and summary.dense and not math.isnan(summary.dense.test):
-        error = sampling_error(summary.dense.test, summary.test_size)
-        note += (
-            f" The test split has {text.number(summary.test_size)} examples, so an accuracy near "
-            f"{text.percent(summary.dense.test)} carries another \u00b1{text.points(error)} points "
-            "of sampling error (95 %, binomial), shared in part by all methods."
-        )
-    return note
 
 
 def front_rows(summary: Summary) -> list[dict[str, Any]]:
@@ -191,18 +132,6 @@ def front_rows(summary: Summary) -> list[dict[str, Any]]:
         }
         for row in front.to_dict("records")
     ]
-
-
-def front_note(summary: Summary) -> str:
-    """Say what the front is."""
-    words, metric = summary.words, summary.metric
-    note = (
-        f"No setting of any method has more compression at the same or a {words.comparative} validation "
-        f"{metric.name}, or the reverse."
-    )
-    if not metric.is_share:
-        note += f" Points that do not beat {words.no_skill} are left out."
-    return note
 
 
 def search_rows(summary: Summary) -> list[dict[str, Any]]:
@@ -259,21 +188,9 @@ def hypervolume_block(summary: Summary) -> dict[str, Any]:
         }
         for method, row in table.iterrows()
     ]
-    labels = [
-        words.reference(float(str(ref))) + (" (objective)" if ref == own else "") for ref in table
-    ]
-    if metric.is_share:
-        meaning = (
-            f"Area dominated in (log10 compression, test {metric.name}) above the reference {metric.name}, "
-            f"from 1x to {cap:g}x, as a share of the whole box: 1 is perfect."
-        )
-    else:
-        meaning = (
-            f"Area between the frontier, in (log10 compression, test {metric.name}), and the reference "
-            f"{metric.name}, from 1x to {cap:g}x, as a share of the whole box: 1 is the {words.limit} "
-            "everywhere; better than that counts as that."
-        )
-    return {"rows": rows, "references": labels, "note": f"{ranking_note(table)} {meaning}"}
+    labels = [words.reference(float(str(ref))) + (" (objective)" if ref == own else "") for ref in table]
+    note = f"{ranking_note(table, metric)} {hypervolume_note(summary, cap)}"
+    return {"rows": rows, "references": labels, "note": note}
 
 
 def _confirm_text(again: pd.DataFrame) -> str:

@@ -100,7 +100,7 @@ class Wording:
         return "ideal" if self.metric.direction == "max" else "noise floor"
 
     def reference(self, value: float) -> str:
-        """Write a reference value, which is a round number more often than not: ``90 %``, ``1.05``, ``2.0``."""
+        """Write a reference value, mostly a round number: ``90 %``, ``1.05``, ``2.0``."""
         if self.metric.is_share:
             return text.percent(value, 0)
         short = f"{value:.4g}"

@@ -60,7 +60,7 @@ def train(
         list[str] | None, typer.Option("--set-workload", help="A setting of the workload: key=value.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Default: the workload's own.")] = None,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Annotated[int | None, typer.Option(min=0, help="Default: the workload's own.")] = None,
     output: Annotated[
         Path | None, typer.Option(help="Default: a folder of its own in results/train.")
     ] = None,

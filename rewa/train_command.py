@@ -54,7 +54,7 @@ def train_once(
     pairs: Sequence[str],
     recipe_pairs: Sequence[str],
     epochs: int | None,
-    seed: int,
+    seed: int | None,
     output: Path | None,
     tracking_uri: str | None,
     device: str,
@@ -67,6 +67,7 @@ def train_once(
     """
     method_class, workload_class = get_method(method_name), get_workload(workload_name)
     check_pair(workload_class, method_class)
+    seed = workload_class.default_seed if seed is None else seed
     defaults = workload_class.method_defaults.get(method_name, {})
     method = method_class.from_values({**defaults, **parse_settings(pairs)})
     recipe = parse_settings(recipe_pairs, "--set-workload")

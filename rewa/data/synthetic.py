@@ -99,9 +99,11 @@ def draw_targets(
 def bayes_log_loss(deviation: float) -> float:
     """Return the expected log loss of the true probabilities expit(s), s ~ N(0, deviation^2).
 
-    Gauss-Hermite quadrature of the binary entropy; accurate to about 1e-6 for deviations up to 30.
+    The trapezoidal rule, which is all but exact for smooth integrands that vanish at both ends; checked up to
+    a deviation of 30.
     """
-    nodes, weights = np.polynomial.hermite_e.hermegauss(400)
+    nodes = np.linspace(-12.0, 12.0, 20_001)
+    density = np.exp(-0.5 * nodes**2)
     p = expit(deviation * nodes)
     entropy = -(xlogy(p, p) + xlogy(1.0 - p, 1.0 - p))
-    return float(entropy @ weights / weights.sum())
+    return float(entropy @ density / density.sum())

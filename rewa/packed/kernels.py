@@ -13,13 +13,10 @@ inlined from another file would go stale unseen.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
-
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from rewa.packed.compiled import compiled
 from rewa.packed.table import (
     EPSILON,
     L1,
@@ -31,41 +28,26 @@ from rewa.packed.table import (
     SPRED,
     TILE,
     WEIGHT_DECAY,
+    X_FLOOR_Y,
     K,
     M,
-    X_FLOOR_Y,
 )
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def _compiled(*fastmath: str) -> Callable[[Function], Function]:
-    """Compile without the GIL; of the fast-math rules only those named.
-
-    "contract" allows fused multiply-add, "reassoc" and "nsz" a vectorised sum. None of them assumes that
-    values are finite, so NaN and infinity are seen. Where no cache folder is writable there is none.
-    """
-    options = {"nogil": True, "error_model": "numpy", "fastmath": set(fastmath)}
-
-    def decorate(function: Function) -> Function:
-        try:
-            return cast(Function, numba.njit(cache=True, **options)(function))
-        except RuntimeError:  # numba: "cannot cache function: no locator available"
-            return cast(Function, numba.njit(**options)(function))
-
-    return decorate
-
-
-@_compiled("contract", "reassoc", "nsz")
+@compiled("contract", "reassoc", "nsz")
 def _gradient(g: F32, x: F32, r: F32, size: int, width: int) -> None:
-    """g[t, :] = sum over b of r[t, b] x[b, :], for TILE rows t: five samples at a time, in registers."""
+    """g[t, :] = sum over b of r[t, b] x[b, :], for TILE rows t: five samples at a time, in registers.
+
+    ``size`` is a multiple of five.
+    """
     g0, g1, g2, g3 = g[:width], g[width : 2 * width], g[2 * width : 3 * width], g[3 * width : 4 * width]
-    g[:] = np.float32(0)
-    whole = size - size % 5
-    for b in range(0, whole, 5):
+    for j in range(len(g)):
+        g[j] = np.float32(0)
+    for b in range(0, size, 5):
         x0, x1 = x[b * width : (b + 1) * width], x[(b + 1) * width : (b + 2) * width]
         x2, x3 = x[(b + 2) * width : (b + 3) * width], x[(b + 3) * width : (b + 4) * width]
         x4 = x[(b + 4) * width : (b + 5) * width]
@@ -79,23 +61,17 @@ def _gradient(g: F32, x: F32, r: F32, size: int, width: int) -> None:
             g1[j] += q0 * a0 + q1 * a1 + q2 * a2 + q3 * a3 + q4 * a4
             g2[j] += s0 * a0 + s1 * a1 + s2 * a2 + s3 * a3 + s4 * a4
             g3[j] += t0 * a0 + t1 * a1 + t2 * a2 + t3 * a3 + t4 * a4
-    for b in range(whole, size):
-        x0 = x[b * width : (b + 1) * width]
-        p0, q0, s0, t0 = r[0, b], r[1, b], r[2, b], r[3, b]
-        for j in range(width):
-            g0[j] += p0 * x0[j]
-            g1[j] += q0 * x0[j]
-            g2[j] += s0 * x0[j]
-            g3[j] += t0 * x0[j]
 
 
-@_compiled("contract", "reassoc", "nsz")
+@compiled("contract", "reassoc", "nsz")
 def _predict(p: F32, x: F32, w: F32, size: int, width: int) -> None:
-    """p[t, b] += w[t, :] . x[b, :], for TILE rows t: twenty sums at a time, in registers."""
+    """p[t, b] += w[t, :] . x[b, :], for TILE rows t: twenty sums at a time, in registers.
+
+    ``size`` is a multiple of five.
+    """
     w0, w1, w2, w3 = w[:width], w[width : 2 * width], w[2 * width : 3 * width], w[3 * width : 4 * width]
     o = np.float32(0)
-    whole = size - size % 5
-    for b in range(0, whole, 5):
+    for b in range(0, size, 5):
         x0, x1 = x[b * width : (b + 1) * width], x[(b + 1) * width : (b + 2) * width]
         x2, x3 = x[(b + 2) * width : (b + 3) * width], x[(b + 3) * width : (b + 4) * width]
         x4 = x[(b + 4) * width : (b + 5) * width]
@@ -105,56 +81,24 @@ def _predict(p: F32, x: F32, w: F32, size: int, width: int) -> None:
         t0, t1, t2, t3, t4 = o, o, o, o, o
         for j in range(width):
             a0, a1, a2, a3, a4 = x0[j], x1[j], x2[j], x3[j], x4[j]
-            p0, p1, p2, p3, p4 = (
-                p0 + a0 * w0[j],
-                p1 + a1 * w0[j],
-                p2 + a2 * w0[j],
-                p3 + a3 * w0[j],
-                p4 + a4 * w0[j],
-            )
-            q0, q1, q2, q3, q4 = (
-                q0 + a0 * w1[j],
-                q1 + a1 * w1[j],
-                q2 + a2 * w1[j],
-                q3 + a3 * w1[j],
-                q4 + a4 * w1[j],
-            )
-            s0, s1, s2, s3, s4 = (
-                s0 + a0 * w2[j],
-                s1 + a1 * w2[j],
-                s2 + a2 * w2[j],
-                s3 + a3 * w2[j],
-                s4 + a4 * w2[j],
-            )
-            t0, t1, t2, t3, t4 = (
-                t0 + a0 * w3[j],
-                t1 + a1 * w3[j],
-                t2 + a2 * w3[j],
-                t3 + a3 * w3[j],
-                t4 + a4 * w3[j],
-            )
-        for i, sums in enumerate(
-            ((p0, p1, p2, p3, p4), (q0, q1, q2, q3, q4), (s0, s1, s2, s3, s4), (t0, t1, t2, t3, t4))
-        ):
+            v0, v1, v2, v3 = w0[j], w1[j], w2[j], w3[j]
+            p0, p1, p2 = p0 + a0 * v0, p1 + a1 * v0, p2 + a2 * v0
+            p3, p4 = p3 + a3 * v0, p4 + a4 * v0
+            q0, q1, q2 = q0 + a0 * v1, q1 + a1 * v1, q2 + a2 * v1
+            q3, q4 = q3 + a3 * v1, q4 + a4 * v1
+            s0, s1, s2 = s0 + a0 * v2, s1 + a1 * v2, s2 + a2 * v2
+            s3, s4 = s3 + a3 * v2, s4 + a4 * v2
+            t0, t1, t2 = t0 + a0 * v3, t1 + a1 * v3, t2 + a2 * v3
+            t3, t4 = t3 + a3 * v3, t4 + a4 * v3
+        sums = ((p0, p1, p2, p3, p4), (q0, q1, q2, q3, q4), (s0, s1, s2, s3, s4), (t0, t1, t2, t3, t4))
+        for i in range(TILE):
             for c in range(5):
-                p[i, b + c] += sums[c]
-    for b in range(whole, size):
-        x0 = x[b * width : (b + 1) * width]
-        p0, q0, s0, t0 = o, o, o, o
-        for j in range(width):
-            p0 += x0[j] * w0[j]
-            q0 += x0[j] * w1[j]
-            s0 += x0[j] * w2[j]
-            t0 += x0[j] * w3[j]
-        p[0, b] += p0
-        p[1, b] += q0
-        p[2, b] += s0
-        p[3, b] += t0
+                p[i, b + c] += sums[i][c]
 
 
-@_compiled("contract")
+@compiled("contract")
 def _times_power(out: F32, base: F32, exponent: float) -> None:
-    """out *= base ** exponent for base >= 0, by squaring for integers up to 32; base is overwritten."""
+    """Multiply by base ** exponent, base >= 0, by squaring for integers up to 32; base is overwritten."""
     whole = int(exponent)
     if whole != exponent or whole > 32:
         e = np.float32(exponent)
@@ -164,29 +108,26 @@ def _times_power(out: F32, base: F32, exponent: float) -> None:
     if whole & 1:
         for j in range(len(out)):
             out[j] *= base[j]
-    whole >>= 1
-    while whole:
-        if whole == 1:  # the last square need not be kept
-            for j in range(len(out)):
-                out[j] *= base[j] * base[j]
-        elif whole & 1:
+    while whole > 1:
+        whole >>= 1
+        if whole & 1:
             for j in range(len(out)):
                 base[j] *= base[j]
                 out[j] *= base[j]
         else:
             for j in range(len(out)):
                 base[j] *= base[j]
-        whole >>= 1
 
 
-@_compiled("contract")
+@compiled("contract")
 def _weights(x: F32, y: F32, y2: F32, h: F64, a: F32) -> None:
     """Write the weights that one block of one trial's latents stands for; ``h`` is its row of the table."""
     if h[METHOD] == SPRED:
         for j in range(len(x)):
             x[j] = y[j] * y2[j]
     elif h[K] == 1:
-        x[:] = y
+        for j in range(len(x)):
+            x[j] = y[j]
     else:
         floor, o = np.float32(h[X_FLOOR_Y]), np.float32(0)
         for j in range(len(x)):
@@ -195,9 +136,9 @@ def _weights(x: F32, y: F32, y2: F32, h: F64, a: F32) -> None:
         _times_power(x, a, h[K] - 1)
 
 
-@_compiled("contract")
+@compiled("contract")
 def _scale(g: F32, y: F32, h: F64, a: F32, q: F32) -> None:
-    """g *= |y|^(K-1) / (|y|^(K-1) + epsilon) * |y|^M, Eq. 3's factor (rewa.optim.adaptive)."""
+    """G *= |y|^(K-1) / (|y|^(K-1) + epsilon) * |y|^M, Eq. 3's factor (rewa.optim.adaptive)."""
     if h[M] > 0:
         floor, o = np.float32(h[M_FLOOR]), np.float32(0)
         for j in range(len(g)):
@@ -213,9 +154,9 @@ def _scale(g: F32, y: F32, h: F64, a: F32, q: F32) -> None:
             g[j] *= q[j] / (q[j] + epsilon)
 
 
-@_compiled("contract")
+@compiled("contract")
 def _descend(y: F32, m: F32, g: F32, rate: float, momentum: float, decay: float) -> None:
-    """m = momentum m + g + decay y; y -= rate m: torch.optim.SGD."""
+    """M = momentum m + g + decay y; y -= rate m: torch.optim.SGD."""
     lr, mu, wd = np.float32(rate), np.float32(momentum), np.float32(decay)
     if mu == 0:
         for j in range(len(y)):
@@ -226,7 +167,7 @@ def _descend(y: F32, m: F32, g: F32, rate: float, momentum: float, decay: float)
             y[j] -= lr * m[j]
 
 
-@_compiled("contract")
+@compiled("contract")
 def _step(y: F32, m: F32, y2: F32, m2: F32, g: F32, h: F64, factor: float, a: F32, q: F32) -> None:
     """One step on one block of one trial's latents; ``g`` is with respect to the weights, and is used up."""
     rate, mu, wd = h[LR] * factor, h[MOMENTUM], h[WEIGHT_DECAY]
@@ -246,7 +187,7 @@ def _step(y: F32, m: F32, y2: F32, m2: F32, g: F32, h: F64, factor: float, a: F3
     _descend(y, m, g, rate, mu, wd)
 
 
-@_compiled("contract")
+@compiled("contract")
 def _loss(r: F32, targets: F32, index: I64, bias: float, logistic: bool) -> float:
     """Turn predictions without bias into the loss's derivatives, in place, and return the mean loss."""
     one, share = np.float32(1), np.float32(1) / np.float32(len(index))
@@ -263,7 +204,7 @@ def _loss(r: F32, targets: F32, index: I64, bias: float, logistic: bool) -> floa
     return float(total * share)
 
 
-@_compiled("contract")
+@compiled("contract")
 def write_weights(weights: F32, rows: I64, table: F64, latents: F32, width: int) -> None:
     """Write the weights of some rows, shape (their number, d), from the latents (:func:`run_steps`)."""
     d = weights.shape[1]
@@ -276,18 +217,33 @@ def write_weights(weights: F32, rows: I64, table: F64, latents: F32, width: int)
             weights[i, low : min(high, d)] = x[: min(high, d) - low]
 
 
-@_compiled("contract")
-def _gather(batch: F32, inputs: F32, index: I64, low: int, width: int) -> None:
-    """Copy one block of columns of the batch's samples next to each other; columns past the end stay zero."""
-    count = min(width, inputs.shape[1] - low)
-    for b in range(len(index)):
-        sample = index[b]
-        start = b * width
-        for j in range(count):
-            batch[start + j] = inputs[sample, low + j]
+@compiled()
+def _fives(count: int) -> int:
+    """Return the next multiple of five, the samples that the products take together."""
+    return count + (-count) % 5
 
 
-@_compiled("contract")
+@compiled("contract")
+def _gather(batch: F32, inputs: F32, index: I64, size: int, width: int) -> None:
+    """Copy a batch, block after block of columns; samples up to ``size`` and columns past the end are zero.
+
+    Sample by sample, so that prefetching sees long runs; block by block is eight times slower.
+    """
+    d, o = inputs.shape[1], np.float32(0)
+    for b in range(size):
+        for low in range(0, d, width):
+            start = low * size + b * width
+            copy, count = batch[start : start + width], 0
+            if b < len(index):
+                count = min(width, d - low)
+                source = inputs[index[b], low : low + count]
+                for j in range(count):
+                    copy[j] = source[j]
+            for j in range(count, width):
+                copy[j] = o
+
+
+@compiled("contract")
 def run_steps(
     inputs: F32,
     targets: F32,
@@ -313,38 +269,35 @@ def run_steps(
         targets: Shape (n,).
         order: Sample indices; step s takes ``order[s * batch_size : (s + 1) * batch_size]``. If it holds one
             batch only, every step takes that one, and it is copied once.
-        batch_size: Samples per step; the last step of an epoch may have fewer.
+        batch_size: Samples per step; the last step may have fewer.
         factors: The schedule's factor on each trial's learning rate, one per step.
-        table: Settings, shape (T, 10); see :mod:`rewa.packed.table`.
+        table: The trials' settings.
         rows: The trials of this call, a multiple of TILE; -1 fills up.
-        latents: Shape (4, T, padded d): y, its momentum, Spred's second factor, its momentum; updated.
-        biases: Shape (2, T): bias and its momentum; updated.
-        losses: Shape (T,): the batches' mean losses are added.
-        died: Shape (T,): 1 + the step at which the loss was not finite, 0 if none; updated.
+        latents, biases, losses, died: The state of :class:`rewa.packed.pack.Pack`, updated for ``rows``.
         logistic: The loss is the logistic one, with targets 0 and 1; else the squared error.
         intercept: The bias is trained.
-        width: Columns per block; padded d is a multiple of it.
+        width: Columns per block.
     """
-    steps, slots, blocks, span = len(factors), len(rows), latents.shape[2] // width, TILE * width
-    block = min(batch_size, len(order)) * width
+    steps, slots, padded = len(factors), len(rows), latents.shape[2]
     once = len(order) <= batch_size
-    batch = np.zeros(blocks * block, np.float32)
-    coming = batch if once else np.zeros(blocks * block, np.float32)
-    r, p = np.empty((slots, batch_size), np.float32), np.empty((slots, batch_size), np.float32)
-    g, x = np.empty(span, np.float32), np.zeros(span, np.float32)
+    most = _fives(min(batch_size, len(order)))
+    batch = np.empty(most * padded, np.float32)
+    coming = batch if once else np.empty_like(batch)
+    r, p = np.empty((slots, most), np.float32), np.empty((slots, most), np.float32)
+    g, x = np.empty(TILE * width, np.float32), np.zeros(TILE * width, np.float32)
     a, q = np.empty(width, np.float32), np.empty(width, np.float32)
     size, index = 0, order[:0]
     for s in range(steps + 1):  # pass s takes step s - 1 and predicts for step s
         previous = size
         if s < steps:
             index = order if once else order[s * batch_size : (s + 1) * batch_size]
-            size = len(index)
+            size = _fives(len(index))
             p[:] = np.float32(0)
-        for k in range(blocks):
-            low, high = k * width, (k + 1) * width
-            now, then = batch[k * block : (k + 1) * block], coming[k * block : (k + 1) * block]
-            if s == 0 or (s < steps and not once):
-                _gather(then, inputs, index, low, width)
+            if s == 0 or not once:
+                _gather(coming, inputs, index, size, width)
+        for low in range(0, padded, width):
+            high = low + width
+            now, then = batch[low * previous : high * previous], coming[low * size : high * size]
             for tile in range(0, slots, TILE):
                 live = 0
                 for i in range(tile, tile + TILE):
@@ -375,13 +328,13 @@ def run_steps(
             if row < 0 or died[row] > 0:
                 p[i] = np.float32(0)
                 continue
-            loss = _loss(p[i, :size], targets, index, biases[0, row], logistic)
+            loss = _loss(p[i, : len(index)], targets, index, biases[0, row], logistic)
             losses[row] += loss
             if not np.isfinite(loss):
                 died[row] = s + 1
                 p[i] = np.float32(0)
             elif intercept:
-                slope = p[i, :size].sum()
+                slope = p[i, : len(index)].sum()
                 rate = np.float32(table[row, LR] * factors[s])
                 biases[1, row] = np.float32(table[row, MOMENTUM]) * biases[1, row] + slope
                 biases[0, row] -= rate * biases[1, row]

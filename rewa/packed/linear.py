@@ -145,7 +145,9 @@ def train_packed(
             last[bad] = epoch
             live &= ~bad
             if on_epoch:
-                stop = on_epoch(PackedEpoch(epoch, history[epoch - 1], live.copy(), pack.biases[0].copy(), pack))
+                stop = on_epoch(
+                    PackedEpoch(epoch, history[epoch - 1], live.copy(), pack.biases[0].copy(), pack)
+                )
                 for trial in stop or ():
                     if live[trial]:
                         live[trial], last[trial] = False, epoch

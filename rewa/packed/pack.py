@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from rewa.errors import UserError
-from rewa.packed.table import TILE, PackedTrial, K, SPRED, METHOD, M, block_width, table_of
+from rewa.packed.table import METHOD, SPRED, TILE, K, M, PackedTrial, block_width, table_of
 
 F32 = NDArray[np.float32]
 I64 = NDArray[np.int64]
@@ -66,7 +66,7 @@ def _root(weights: F32, depth: float) -> F32:
     """Return sign(x)|x|^(1/depth), by torch so that it is the unpacked start to the bit."""
     from rewa.optim.power import signed_root
 
-    return signed_root(torch.from_numpy(weights), depth).numpy()
+    return signed_root(torch.tensor(weights), depth).numpy()
 
 
 def shares(rows: I64, table: NDArray[np.float64], parts: int) -> list[I64]:

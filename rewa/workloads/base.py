@@ -45,6 +45,8 @@ class Workload(ABC):
     """A training counts as collapsed while its metric is no better than chance plus this; ``None``: never."""
     method_defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Per method, settings for ``rewa train`` where the command line gives none."""
+    default_seed: ClassVar[int] = 0
+    """Seed of ``rewa train`` where the command line gives none."""
     is_linear: ClassVar[bool] = False
     """Whether :meth:`linear_problem` gives one, so that solvers can be used."""
     Config: ClassVar[type[WorkloadConfig]] = WorkloadConfig

@@ -1,4 +1,4 @@
-"""Synthetic sweeps: duck-typed records with planted accuracies."""
+"""Synthetic sweeps: duck-typed records with planted accuracies, or with planted errors."""
 
 from __future__ import annotations
 
@@ -10,10 +10,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from rewa.metric import Metric
+
 RATIOS = (1, 2, 5, 10, 20, 33, 50, 75, 100, 150, 200, 350, 500, 1000)
 CONFIG = ["lr", "momentum", "weight_decay", "K", "M", "l1", "init"]
 
-Accuracy = Callable[[float, int, int], float]  # (ratio, trial, seed) -> accuracy
+Accuracy = Callable[[float, int, int], float]  # (ratio, trial, seed) -> accuracy, or an error
+
+MSE = Metric("mse", "min", chance=2.0, ideal=1.0)
+UP = Metric("score", "max", chance=0.0, ideal=2.0)  # no share: its ideal is not 1
+DOWN = Metric("loss", "min", chance=2.0, ideal=0.0)  # UP's mirror: value -> 2 - value
 
 
 @dataclass(frozen=True)
@@ -95,7 +101,7 @@ def frontier_rows(
                         "value": float(value),
                         "compression": actual,
                         "compression_total": min(actual, 23594 / (330 + 23264 / actual)),
-                        "accuracy": accuracy(ratio, trial, seed),
+                        "metric": accuracy(ratio, trial, seed),
                         **config(method, trial),
                     }
                 )
@@ -173,3 +179,87 @@ def realistic(**changes: Any) -> Record:
         "random": decay(4.0, 0.984, salt=5),
     }
     return make_record(methods, trials=3, **changes)
+
+
+ERROR_RATIOS = (*RATIOS, 2000, 5000, 10000)
+SOLVER_CONFIG = ["lambda_fraction", "gamma"]
+ERROR_CONFIG = [*CONFIG, *SOLVER_CONFIG]
+ERROR_META: dict[str, Any] = {
+    **META,
+    "sweep": "sparse_recovery",
+    "workload": {
+        "name": "sparse_recovery",
+        "model": "linear",
+        **MSE.describe(),
+        "headline_ratios": [10, 100, 1000, 10000],
+        "epochs": 40,
+        "batch_size": 25,
+        "warmup": 0.0,
+        "loss": "squared",
+        "d": 10000,
+        "n": 2000,
+        "k": 1,
+        "design": "toeplitz",
+        "train_size": 2000,
+        "val_size": 2000,
+        "test_size": 2000,
+        "prunable_weights": 10000,
+        "parameters": 10001,
+    },
+    "objective": {"criterion": "ratio", "max_compression": 10000, "reference": 1.5},
+    "methods": ["rewa", "sgd_l1", "lasso", "scad", "magnitude"],
+    "space": {
+        "workload": {"name": "sparse_recovery", "epochs": 40, "design": "toeplitz", "correlation": 0.5},
+        "resources": {"cpu": 2},
+    },
+}
+
+
+def rise(
+    level: float, knee: float = math.inf, dense: float = 0.0, noise: float = 0.003, salt: int = 0
+) -> Accuracy:
+    """An error: `dense` above `level` at 1x, gone by 20x; `level`; from `knee` on towards chance."""
+
+    def error(ratio: float, trial: int, seed: int) -> float:
+        rng = np.random.default_rng([salt, int(10 * ratio), trial, seed])
+        lost = 1.0 / (1.0 + (knee / ratio) ** 3.0) if math.isfinite(knee) else 0.0
+        start = dense / (1.0 + (ratio / 6.0) ** 2.0)
+        kept = level + 0.004 * trial + start + noise * rng.standard_normal()
+        return float(kept + (2.05 - kept) * lost)
+
+    return error
+
+
+def bursting(level: float, knee: float, top: float = math.inf) -> Accuracy:
+    """An error that explodes beyond `knee`: 1000 times as large, then `top`."""
+
+    def error(ratio: float, trial: int, seed: int) -> float:
+        if ratio > 10.0 * knee:
+            return top
+        return level * (1.0 if ratio <= knee else 1000.0) + 0.002 * seed
+
+    return error
+
+
+def error_sweep(**changes: Any) -> Record:
+    """Ten methods as a sweep on sparse recovery leaves them; two of them end in huge and infinite errors."""
+    methods = {
+        "rewa": rise(1.012, dense=0.05, salt=1),
+        "spred": rise(1.06, 6000.0, dense=0.2, salt=2),
+        "sgd_l1": rise(1.12, 9000.0, dense=0.3, salt=3),
+        "lasso": rise(1.11, noise=0.0, salt=4),
+        "adaptive_lasso": rise(1.03, noise=0.0, salt=5),
+        "l0_5": rise(1.015, noise=0.0, salt=6),
+        "l2_3": rise(1.019, noise=0.0, salt=7),
+        "scad": rise(0.995, noise=0.0, salt=8),
+        "magnitude": bursting(1.85, 50.0),
+        "random": bursting(1.85, 1.0, top=math.nan),
+    }
+    meta = {**ERROR_META, "methods": list(methods), "trials_per_method": 3}
+    record = make_record(methods, trials=3, ratios=ERROR_RATIOS, **{"meta": meta, **changes})
+    for table in (record.runs, record.frontier):
+        solver = table["method"].isin(["lasso", "adaptive_lasso", "l0_5", "l2_3", "scad"])
+        table.loc[solver, CONFIG] = math.nan
+        table["lambda_fraction"] = np.where(solver, 0.0321, math.nan)
+        table["gamma"] = np.where(table["method"] == "scad", 3.7, math.nan)
+    return Record("sparse_recovery", record.meta, record.runs, record.frontier, list(ERROR_CONFIG))
