@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
@@ -35,41 +34,8 @@ RC: dict[Any, Any] = {
     "figure.facecolor": "white",
 }
 NARROW_TICKS = tuple(10**power for power in range(9))
+NARROW_TITLE = 42  # letters that fit
 TICKS = tuple(factor * tick for tick in NARROW_TICKS for factor in (1, 2, 5))
-
-
-@dataclass(frozen=True)
-class Reference:
-    """A horizontal line to compare with, in the figure's units.
-
-    Attributes:
-        label: Its name; it stands above or below the line, at its left or right end.
-        below: Whether the lower panel names it where the upper one does not reach it.
-    """
-
-    at: float
-    label: str
-    color: str = "#555555"
-    style: str = "-"
-    above: bool = True
-    left: bool = False
-    below: bool = True
-
-
-def reference_lines(dense: Dense | None, metric: Metric) -> list[Reference]:
-    """The dense network and, for a metric that is no share, chance and ideal."""
-    lines = []
-    words = Wording(metric)
-    if dense is not None and np.isfinite(dense.test):
-        at = 100.0 * dense.test if metric.is_share else dense.test
-        lines.append(Reference(at, f"dense {words.value(dense.test)}", "black", ":", below=False))
-    if not metric.is_share:
-        rising = metric.direction == "max"  # nothing but luck is beyond ideal, so its name goes there
-        floor = f"{words.limit}: {words.reference(metric.ideal)}"
-        chance = f"{words.no_skill}: {words.reference(metric.chance)}"
-        lines.append(Reference(metric.ideal, floor, above=rising))
-        lines.append(Reference(metric.chance, chance, above=not rising, left=True))
-    return lines
 
 
 def frontier_figure(
@@ -106,8 +72,10 @@ def frontier_figure(
             _percent_axes(zoom, whole, low, high, metric, narrow)
         else:
             _plain_axes(zoom, whole, low, high, points, metric, narrow)
-        for line in reference_lines(dense, metric):
-            _draw_reference(line, zoom, whole, narrow)
+            _draw_references(zoom, whole, metric, narrow)
+        _draw_dense(zoom, whole, dense, metric, narrow)
+        if narrow and len(title) > NARROW_TITLE:
+            title = title.replace(": ", ":\n", 1)
         zoom.set_title(title, loc="left", fontsize=10 if narrow else 12, fontweight="bold")
         _compression_axis(whole, rows, narrow)
         _legend(figure, zoom, narrow)
@@ -223,26 +191,33 @@ def _plain_axes(
         whole.text(0.0, 1.0, said, transform=whole.transAxes, **note)
 
 
-def _draw_reference(line: Reference, zoom: Axes, whole: Axes, narrow: bool) -> None:
-    """Draw a reference line in both panels, with its name in the zoom if it is there, else below."""
+def _draw_dense(zoom: Axes, whole: Axes, dense: Dense | None, metric: Metric, narrow: bool) -> None:
+    """Draw the dense network's line in both panels, and name it where the zoom reaches it."""
+    if dense is None or not np.isfinite(dense.test):
+        return
+    at = float(drawn(pd.Series([dense.test]), metric).iloc[0])
     for axes in (zoom, whole):
-        axes.axhline(line.at, color=line.color, linewidth=1.0, linestyle=line.style, zorder=1)
-    inside = zoom.get_ylim()[0] <= line.at <= zoom.get_ylim()[1]
-    axes = zoom if inside or not line.below else whole
-    if not (inside or line.below):
-        return  # an annotation outside of its axes would squeeze them
-    sizes = (8, 9) if axes is zoom else (7, 7)
-    place: dict[str, Any] = {
-        "xycoords": ("axes fraction", "data"),
-        "textcoords": "offset points",
-        "xytext": (0, 3 if line.above else -3),
-        "va": "baseline" if line.above else "top",
-        "ha": "left" if line.left else "right",
-        "fontsize": sizes[0] if narrow else sizes[1],
-    }
-    if not line.above and not line.left:
-        place["color"] = line.color
-    axes.annotate(line.label, (0.0 if line.left else 1.0, line.at), **place)
+        axes.axhline(at, color="black", linewidth=1.0, linestyle=":", zorder=1)
+    low, high = zoom.get_ylim()
+    if low <= at <= high:  # an annotation outside of its axes would squeeze them
+        label = f"dense {Wording(metric).value(dense.test)}"
+        place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
+        place |= {"xytext": (0, 3), "ha": "right", "fontsize": 8 if narrow else 9}
+        zoom.annotate(label, (1.0, at), **place)
+
+
+def _draw_references(zoom: Axes, whole: Axes, metric: Metric, narrow: bool) -> None:
+    """Draw chance and ideal as thin lines, named at their right end, outside of the data."""
+    words = Wording(metric)
+    names = {metric.chance: words.no_skill.replace(" ", "\n", 1), metric.ideal: words.limit}
+    for at, name in names.items():
+        for axes in (zoom, whole):
+            axes.axhline(at, color="#555555", linewidth=0.9, zorder=1)
+        low, high = zoom.get_ylim()
+        axes = zoom if low <= at <= high else whole
+        place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
+        place |= {"xytext": (3, 0), "ha": "left", "va": "center", "fontsize": 7 if narrow else 8}
+        axes.annotate(f"{name}:\n{words.reference(at)}", (1.0, at), color="#333333", **place)
 
 
 def _legend(figure: Figure, axes: Axes, narrow: bool) -> None:

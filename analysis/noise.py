@@ -79,8 +79,11 @@ def compare(
     if np.ptp(a) < EQUAL and np.ptp(b) < EQUAL:
         why = "no spread between the seeds"
         return Comparison(difference, math.nan, math.nan, None, why)
-    error_a, error_b = np.var(a, ddof=1) / len(a), np.var(b, ddof=1) / len(b)
-    error = float(error_a + error_b)
+    with np.errstate(over="ignore"):
+        error_a, error_b = np.var(a, ddof=1) / len(a), np.var(b, ddof=1) / len(b)
+        error = float(error_a + error_b)
+        if not np.isfinite(error**2):
+            return Comparison(difference, math.nan, math.nan, None, "values too large to compare")
     freedom = error**2 / (error_a**2 / (len(a) - 1) + error_b**2 / (len(b) - 1))
     reach = float(stats.t.ppf(0.5 + confidence / 2.0, freedom)) * math.sqrt(error)
     return Comparison(difference, difference - reach, difference + reach, abs(difference) > reach)

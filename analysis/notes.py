@@ -52,8 +52,8 @@ def noise_note(summary: Summary) -> str:
     solvers = [method for method in summary.methods if is_solver(method)]
     if len(solvers) > 1:
         note += (
-            f" {text.join(solvers)} solve directly: where two of them give the same at every seed, their "
-            "difference is no seed noise, and has no mark."
+            f" {text.join(solvers)} solve directly. What is the same at every seed has no \u00b1, and "
+            "two such values no \u2248: their difference is no seed noise."
         )
     if share and summary.test_size and summary.dense and not math.isnan(summary.dense.test):
         error = sampling_error(summary.dense.test, summary.test_size)

@@ -104,7 +104,7 @@ def ratio_rows(summary: Summary) -> list[dict[str, Any]]:
             cells[entry.method] = {
                 "text": summary.words.mean_std(entry.mean, float(here.loc[entry.method, "test_metric_std"])),
                 "best": first,
-                "equal": not first and not gap.deterministic and gap.beyond is not True,
+                "equal": not (first or gap.deterministic or gap.beyond) and math.isfinite(gap.difference),
                 "seeds": len(entry.values),
             }
         rows.append({"ratio": f"{ratio:g}x", "cells": cells})

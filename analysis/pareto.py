@@ -54,6 +54,12 @@ def gains(values: pd.Series, metric: Metric) -> pd.Series:
     return values if metric.direction == "max" else -values
 
 
+def rounded_gains(values: pd.Series, metric: Metric) -> pd.Series:
+    """`gains` in which values that differ by rounding only are equal; huge ones would overflow and stay."""
+    turned = gains(values, metric).astype(float)
+    return turned.where(turned.abs() > 1e6, turned.clip(-1e6, 1e6).round(DIGITS))
+
+
 def candidates(frontier: pd.DataFrame) -> pd.DataFrame:
     """Rows to choose from: a method's confirmed settings, or all its runs when it has none.
 
@@ -115,7 +121,7 @@ def mean_frontier(
 def best_first(settings: pd.DataFrame, metric: Metric) -> pd.DataFrame:
     """Sort by the validation metric, best first; ties go to the sparser, then the earlier trial."""
     keyed = settings.assign(
-        _loss=-gains(settings["val_metric"], metric).round(DIGITS),
+        _loss=-rounded_gains(settings["val_metric"], metric),
         _compression=-settings["compression"],
         _trial=settings["trial"].map(natural_key),
     ).dropna(subset=["_loss"])
@@ -154,7 +160,7 @@ def pareto_front(settings: pd.DataFrame, metric: Metric, column: str = "val_metr
     if usable.empty:
         return usable
     # Ranks have the order of the values and stay finite where nothing is left of a network or its output.
-    quality = gains(usable[column], metric).round(DIGITS)
+    quality = rounded_gains(usable[column], metric)
     points = np.column_stack([values.rank(method="dense") for values in (usable["compression"], quality)])
     keep = moocore.is_nondominated(points.astype(float), maximise=True)
     front: pd.DataFrame = usable[keep]

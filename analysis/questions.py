@@ -15,8 +15,8 @@ from analysis.pareto import (
     Dense,
     best_first,
     dense_reference,
-    gains,
     mean_frontier,
+    rounded_gains,
 )
 from analysis.tables import RATIOS, order_methods
 from analysis.wording import Wording
@@ -134,7 +134,7 @@ def answer(question: Question, settings: pd.DataFrame, metric: Metric, dense: De
     if bound is None:
         return settings.iloc[:0]
     floor = round(metric.gain(bound, 0.0), DIGITS)
-    able = best_first(settings[gains(settings["val_metric"], metric).round(DIGITS) >= floor], metric)
+    able = best_first(settings[rounded_gains(settings["val_metric"], metric) >= floor], metric)
     return able.sort_values("value", ascending=False, kind="stable").drop_duplicates("method")
 
 

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from analysis import text
+from analysis.noise import EQUAL
 from rewa.metric import Metric
 
 INFINITE = "\u221e"
@@ -37,10 +38,10 @@ class Wording:
         return self._number(value)
 
     def mean_std(self, mean: float, std: float) -> str:
-        """Write ``97.1 ± 0.2`` (percent) or ``1.043 ± 0.002``; no spread where there is none."""
+        """Write ``97.1 ± 0.2`` (percent) or ``1.043 ± 0.002``; a plain number has no spread of 0."""
         if self.metric.is_share and math.isfinite(mean):
             return text.mean_std(mean, std)
-        spread = f" \u00b1 {self._number(std)}" if math.isfinite(std) else ""
+        spread = f" \u00b1 {self._number(std)}" if math.isfinite(std) and std >= EQUAL else ""
         return f"{self._number(mean)}{spread}"
 
     def size(self, difference: float) -> str:

@@ -242,6 +242,34 @@ def lr_for_step(K: float, M: float, step: float, momentum: float, weight_scale: 
     return step * (1 - momentum) / (K * float(weight_scale ** ((M + K - 1) / K)))
 
 
+def growth_threshold(K: float, M: float, weight_decay: float, gradient: float) -> float:
+    """Return the size above which a weight outgrows its decay, and below which it is lost.
+
+    From Eq. 3 at epsilon = 0: a gradient of size g towards growth moves y by gamma |y|^M g, the decay moves
+    it back by gamma lambda |y|, so |y| grows if |y|^(M-1) > lambda / g. In x = y^K that is
+    (lambda / g)^(K / (M-1)) for M > 1, which an initial weight must exceed, on the right side of zero, for
+    its signal to be found at all. For M <= 1 small weights grow if anything does: 0 if lambda < g or M < 1.
+    (Not in the paper; beside Theorem 3.10, which says when a weight on the wrong side can cross.)
+
+    Args:
+        K: Power of the reparameterisation, >= 1.
+        M: Exponent of the adaptive learning rate, 0 <= M <= K - 1.
+        weight_decay: lambda, >= 0.
+        gradient: Size of the loss's gradient with respect to x near zero, > 0.
+
+    Raises:
+        ValueError: If a value is out of its range or NaN.
+    """
+    _check_powers(K, M)
+    _check_non_negative(weight_decay=weight_decay, gradient=gradient)
+    if gradient == 0:
+        raise ValueError("gradient = 0 is out of range: it must be positive.")
+    ratio = weight_decay / gradient
+    if M > 1:
+        return 0.0 if ratio == 0 else _exp(math.log(ratio) * K / (M - 1))
+    return 0.0 if M < 1 or ratio < 1 else math.inf
+
+
 def _radius_without_epsilon(a: float, push: float) -> float:
     """Return the r where r^(-a) = exp(push), a = M - 1."""
     if a > 0:

@@ -15,7 +15,7 @@ class MCPConfig(PathConfig):
 
 
 class MCP(PathSolver):
-    """Minimise loss + MCP(w; lambda, gamma); source: Zhang 2010, Eq. 2.1; gamma = 3 as Breheny and Huang 2011."""
+    """Minimise loss + MCP(w; lambda, gamma); Zhang 2010, Eq. 2.1, and Breheny and Huang's gamma (2011)."""
 
     name = "mcp"
     summary = "linear models only: minimax concave penalty by coordinate descent (skglm)"

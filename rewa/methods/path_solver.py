@@ -42,15 +42,15 @@ class PathSolver(Solver):
         """Return the solution at the end of the path.
 
         Returns:
-            ``chosen`` has "lambda", "converged" (0 or 1, at the end) and "iterations" (working sets, all steps).
+            ``chosen`` has "lambda", "converged" (0 or 1, at the end) and "iterations" (working sets over the
+            whole path).
 
         Raises:
             UserError: If the data cannot be fitted or skglm is missing.
         """
         config: PathConfig = self.config
-        fractions = np.geomspace(1, config.lambda_fraction, config.path + 1)[1:]
-        if config.lambda_fraction == 1:
-            fractions = fractions[-1:]
+        steps = np.geomspace(1, config.lambda_fraction, config.path + 1)[1:]
+        fractions = np.unique(steps)[::-1]  # near 1 some steps are the same number
         return as_solution(fit_path(problem, self.penalty(), fractions))
 
 

@@ -273,7 +273,10 @@ def run_steps(
         factors: The schedule's factor on each trial's learning rate, one per step.
         table: The trials' settings.
         rows: The trials of this call, a multiple of TILE; -1 fills up.
-        latents, biases, losses, died: The state of :class:`rewa.packed.pack.Pack`, updated for ``rows``.
+        latents: State of :class:`rewa.packed.pack.Pack`, updated for ``rows``; so are the next three.
+        biases: See there.
+        losses: See there.
+        died: See there.
         logistic: The loss is the logistic one, with targets 0 and 1; else the squared error.
         intercept: The bias is trained.
         width: Columns per block.

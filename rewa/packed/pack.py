@@ -80,7 +80,6 @@ def shares(rows: I64, table: NDArray[np.float64], parts: int) -> list[I64]:
     parts = min(parts, tiles)
     found = []
     for part in range(parts):
-        # tiles of this share, and the places of its trials when trials are dealt like cards
         mine = dealt[part::parts]
         filled = np.full(TILE * math.ceil(len(mine) / TILE), -1, np.int64)
         filled[: len(mine)] = mine
@@ -94,11 +93,15 @@ def thread_pool(workers: int) -> ThreadPoolExecutor:
     Powers of collapsing weights are subnormal sooner or later, and plain loops over subnormals are five to
     seven times slower. The setting belongs to these threads alone; the caller's arithmetic is unchanged.
     """
-    return ThreadPoolExecutor(workers, "rewa-packed", lambda: torch.set_flush_denormal(True) and None)
+
+    def flush() -> None:
+        torch.set_flush_denormal(True)
+
+    return ThreadPoolExecutor(workers, "rewa-packed", flush)
 
 
 def checked(name: str, values: object, shape: tuple[int, ...]) -> F32:
-    """Return values as a finite float32 array, C order, broadcast to a shape.
+    """Return values as a finite, read-only float32 array in C order, broadcast to a shape.
 
     Raises:
         UserError: If the shape does not fit or a value is not finite.
@@ -110,7 +113,9 @@ def checked(name: str, values: object, shape: tuple[int, ...]) -> F32:
         raise UserError(f"{name} has shape {array.shape}, which does not fit {shape}") from error
     if not np.isfinite(array).all():
         raise UserError(f"{name} has values that are not finite")
-    return array
+    view = array.view()
+    view.flags.writeable = False  # always, because numba compiles anew for arrays that differ in this
+    return view
 
 
 def default_workers() -> int:

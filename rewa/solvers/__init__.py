@@ -1,7 +1,7 @@
 """Sparse linear models by coordinate descent along a path of penalties.
 
-Penalties and their entry levels: :mod:`rewa.solvers.penalties`. Paths: :mod:`rewa.solvers.path`. What runs inside
-skglm's compiled loops: :mod:`rewa.solvers.kernels`, imported only when something is solved.
+Penalties and where they let features in: :mod:`rewa.solvers.penalties`. Paths: :mod:`rewa.solvers.path`. What
+runs in skglm's compiled loops: :mod:`rewa.solvers.kernels`, imported only when something is solved.
 """
 
 from __future__ import annotations

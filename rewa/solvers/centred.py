@@ -40,6 +40,16 @@ class Centred:
     gradient: Array
     curvature: Array
 
+    def gradient_at(self, solution: Array) -> Array:
+        """Return the loss's gradient, shape (d,), at weights and intercept of shape (d + 1,)."""
+        support = np.flatnonzero(solution[:-1])
+        scores = self.inputs[:, support] @ solution[support] + solution[-1]
+        if self.loss == "squared":
+            slopes = scores - self.targets
+        else:
+            slopes = -self.targets * np.exp(-np.logaddexp(0, self.targets * scores))
+        return np.asarray(self.inputs.T @ slopes / len(slopes))
+
     def original_intercept(self, weights: Array, intercept: float) -> float:
         """Return the intercept that belongs to the features before centring."""
         return float(self.offset + intercept - self.means @ weights)
@@ -53,8 +63,8 @@ def centre(problem: LinearProblem) -> Centred:
     """
     n = len(problem.targets)
     means = problem.inputs.mean(axis=0)
-    inputs = np.asfortranarray(problem.inputs - means)
-    squares = np.einsum("ij,ij->j", inputs, inputs) / n
+    inputs = np.asfortranarray(problem.inputs - means, dtype=np.float64)
+    squares: Array = np.einsum("ij,ij->j", inputs, inputs) / n
     if not (np.isfinite(squares).all() and np.isfinite(problem.targets).all()):
         raise UserError("the linear problem has inputs or targets that are not finite")
     constant = squares <= CONSTANT**2 * means**2

@@ -36,8 +36,8 @@ class Choice:
 def choose_fraction(problem: LinearProblem, seed: int) -> Choice:
     """Choose the lasso's penalty on the training data: the one of least mean held-out loss.
 
-    The squared loss uses scikit-learn's LassoCV. The logistic loss uses scikit-learn's stratified folds with the
-    solver here: scikit-learn's fast L1 logistic solver penalises the intercept, and its other one takes minutes.
+    The squared loss uses scikit-learn's LassoCV. The logistic loss uses scikit-learn's stratified folds with
+    the solver here: scikit-learn's fast L1 logistic solver penalises the intercept, its other one is slow.
 
     Args:
         problem: What to fit.

@@ -1,6 +1,6 @@
 """What runs inside skglm's compiled coordinate descent (Bertrand et al. 2022, arXiv:2204.07826).
 
-Importing this imports skglm and numba, which takes seconds; compiling takes a few more per process and penalty.
+Importing this imports skglm and numba, which takes seconds; compiling takes more, per process and penalty.
 The classes are compiled by numba, from their attributes in ``get_spec``.
 """
 
@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numba import float64
-from numpy.typing import NDArray
 from skglm.datafits import Logistic, Quadratic
 from skglm.penalties import L0_5, L1, L2_3, SCAD, MCPenalty
 from skglm.solvers import AndersonCD
@@ -19,8 +18,8 @@ from skglm.solvers import AndersonCD
 from rewa.linear import LinearLoss
 from rewa.solvers.penalties import Array, Penalty
 
-ROUNDS = 100  # working sets
-EPOCHS = 1000  # passes over one working set
+RETURNS = 1000  # to the check of the intercept
+EPOCHS = 1000  # between two of them
 CURVATURE = ("curvature", float64[:])
 
 
@@ -85,7 +84,7 @@ class TwoThirds(L2_3):  # type: ignore[misc]
         return np.sign(value) * root**3  # type: ignore[no-any-return]
 
 
-def minimise(
+def minimise_all(
     inputs: Array,
     targets: Array,
     loss: LinearLoss,
@@ -94,8 +93,8 @@ def minimise(
     curvature: Array,
     start: Array,
     tolerance: float,
-) -> tuple[Array, bool, int]:
-    """Minimise loss + strength * penalty from a start.
+) -> tuple[Array, bool]:
+    """Minimise loss + strength * penalty over all given features.
 
     Args:
         inputs: Shape (n, d), Fortran order.
@@ -108,26 +107,28 @@ def minimise(
         tolerance: Largest change, in weights, that a coordinate step may still make at the end.
 
     Returns:
-        Weights and intercept of shape (d + 1,), whether the tolerance was met, and the working sets used.
+        Weights and intercept of shape (d + 1,), and whether the tolerance was met.
     """
-    datafit = SquaredLoss(curvature) if loss == "squared" else LogisticLoss(curvature)
-    support = np.flatnonzero(start[:-1])
     solver = AndersonCD(
-        max_iter=ROUNDS,
+        max_iter=RETURNS,
         max_epochs=EPOCHS,
-        p0=max(10, support.size),
+        p0=inputs.shape[1],
         tol=tolerance,
-        # The subgradients of L0.5 and L2/3 at zero are unbounded: only the proximal step tells who should enter.
+        # The subgradients of L0.5 and L2/3 at zero are unbounded: only a proximal step tells who enters.
         ws_strategy="fixpoint",
     )
-    fitted = np.asfortranarray(inputs[:, support]) @ start[support] + start[-1]
+    datafit = SquaredLoss(curvature) if loss == "squared" else LogisticLoss(curvature)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # numba's on layouts, skglm's on convergence, which is returned
-        solution, objectives, violation = solver.solve(
-            inputs, targets, datafit, _compiled(penalty, strength), start.copy(), fitted
+        warnings.simplefilter("ignore")  # numba's on memory layouts; convergence is returned
+        solution, _, violation = solver.solve(
+            inputs,
+            targets,
+            datafit,
+            _compiled(penalty, strength),
+            start.copy(),
+            inputs @ start[:-1] + start[-1],
         )
-    weights: NDArray[np.float64] = solution
-    return weights, bool(violation <= tolerance), len(objectives)
+    return np.asarray(solution), bool(violation <= tolerance)
 
 
 def _compiled(penalty: Penalty, strength: float) -> Any:
@@ -140,6 +141,6 @@ def _compiled(penalty: Penalty, strength: float) -> Any:
         case "l0_5":
             return L0_5(strength)
         case "mcp":
-            return MCPenalty(strength, penalty.gamma)
+            return MCPenalty(strength, penalty.concavity)
         case "scad":
-            return SCAD(strength, penalty.gamma)
+            return SCAD(strength, penalty.concavity)

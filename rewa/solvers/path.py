@@ -1,12 +1,12 @@
 """Solutions along a path of decreasing penalties, each started from the one before.
 
-For penalties that are not convex the path is not only faster: started from zero at a small penalty, coordinate
-descent lets in whatever feature comes first and ends in a poor local minimum.
+For penalties that are not convex the path is not only faster: started from zero at a small penalty,
+coordinate descent lets in whatever feature comes first and ends in a poor local minimum.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,9 +15,11 @@ from rewa.errors import UserError
 from rewa.linear import LinearProblem
 from rewa.solvers.centred import Centred, centre
 from rewa.solvers.penalties import Array, Penalty, PenaltyName
+from rewa.solvers.working_set import minimise
 
 # Largest change that a coordinate step may still make, relative to the largest step from zero.
 TOLERANCE = 1e-7
+TINY = 1e-300
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class PathPoint:
 
 
 def lambda_max(problem: LinearProblem, penalty: Penalty) -> float:
-    """Return the smallest strength at which coordinate descent, started from zero weights, stays there.
+    """Return the smallest strength at which coordinate descent from zero weights stays there.
 
     The loss's gradient at zero weights and the best intercept decides. For the squared loss and lasso, mcp and
     scad it is max |X'(y - mean)| / n; see :meth:`Penalty.entry_strength`.
@@ -48,7 +50,7 @@ def lambda_max(problem: LinearProblem, penalty: Penalty) -> float:
     return _strongest(centre(problem), penalty)
 
 
-def fit_path(problem: LinearProblem, penalty: Penalty, fractions: Sequence[float]) -> list[PathPoint]:
+def fit_path(problem: LinearProblem, penalty: Penalty, fractions: Sequence[float] | Array) -> list[PathPoint]:
     """Solve along decreasing fractions of ``lambda_max``, each point started from the one before.
 
     Args:
@@ -70,7 +72,11 @@ def fit_path(problem: LinearProblem, penalty: Penalty, fractions: Sequence[float
 
 
 def solution_path(
-    problem: LinearProblem, penalty: PenaltyName, fractions: Sequence[float], *, gamma: float | None = None
+    problem: LinearProblem,
+    penalty: PenaltyName,
+    fractions: Sequence[float] | Array,
+    *,
+    gamma: float | None = None,
 ) -> Array:
     """Return the weights along decreasing fractions of ``lambda_max``; see :func:`fit_path`.
 
@@ -86,70 +92,27 @@ def solution_path(
     Raises:
         UserError: As :func:`fit_path`.
     """
-    return np.stack([p.weights for p in fit_path(problem, Penalty.named(penalty, gamma), fractions)])
+    return np.stack([p.weights for p in fit_path(problem, Penalty(penalty, gamma), fractions)])
 
 
 def solve_strengths(centred: Centred, penalty: Penalty, strengths: Array) -> list[PathPoint]:
     """Solve along decreasing strengths; from ``lambda_max`` up, the weights are zero."""
-    curvature = penalty.step_curvature(centred.curvature)
     top = _strongest(centred, penalty)
-    scale = float(np.abs(centred.gradient).max(initial=0.0) / max(curvature.max(initial=0.0), 1e-300))
-    current = np.zeros(len(centred.means) + 1)
-    current[-1] = centred.intercept
+    tolerance = (
+        TOLERANCE * np.abs(centred.gradient).max(initial=0) / max(centred.curvature.max(initial=0), TINY)
+    )
+    current = np.append(np.zeros_like(centred.means), centred.intercept)
     points = []
-    for strength in strengths:
+    for strength in map(float, strengths):
         converged, iterations = True, 0
         if strength < top:
-            current, converged, iterations = _minimise()(
-                centred.inputs,
-                centred.targets,
-                centred.loss,
-                penalty,
-                float(strength),
-                curvature,
-                current,
-                TOLERANCE * scale,
-            )
-            current = _without_leftovers(centred, penalty, float(strength), curvature, current)
+            current, converged, iterations = minimise(centred, penalty, strength, current, float(tolerance))
         weights = current[:-1].copy()
         intercept = centred.original_intercept(weights, float(current[-1]))
-        points.append(PathPoint(float(strength), weights, intercept, converged, iterations))
+        points.append(PathPoint(strength, weights, intercept, converged, iterations))
     return points
 
 
 def _strongest(centred: Centred, penalty: Penalty) -> float:
     curvature = penalty.step_curvature(centred.curvature)
     return float(penalty.entry_strength(centred.gradient, curvature).max(initial=0.0))
-
-
-def _without_leftovers(
-    centred: Centred, penalty: Penalty, strength: float, curvature: Array, current: Array
-) -> Array:
-    """Zero the weights that one more coordinate step would zero.
-
-    The acceleration mixes recent iterates, so a weight that has just left may come back as less than the
-    tolerance; it would count as selected.
-    """
-    kept = np.flatnonzero(current[:-1])
-    columns = np.asfortranarray(centred.inputs[:, kept])
-    scores = columns @ current[kept] + current[-1]
-    if centred.loss == "squared":
-        slopes = scores - centred.targets
-    else:
-        slopes = -centred.targets * np.exp(-np.logaddexp(0, centred.targets * scores))
-    gradient = columns.T @ slopes / len(slopes)
-    reach = np.abs(curvature[kept] * current[kept] - gradient)
-    cleaned = current.copy()
-    cleaned[kept[reach <= penalty.zero_band(strength, curvature[kept])]] = 0
-    return cleaned
-
-
-def _minimise() -> Callable[..., tuple[Array, bool, int]]:
-    """Import skglm only here: it takes seconds, and listing methods should not."""
-    try:
-        from rewa.solvers.kernels import minimise
-    except ImportError as error:
-        raise UserError(
-            f"the direct sparse solvers need the package skglm: pip install skglm ({error})"
-        ) from None
-    return minimise

@@ -1,35 +1,43 @@
 """The penalties of the direct solvers, and at which strength each lets a first feature in.
 
-Everywhere, the objective is ``loss + strength * penalty(weights)`` with :class:`rewa.linear.LinearProblem`'s loss:
+The objective is :class:`rewa.linear.LinearProblem`'s loss plus, summed over the weights:
 
-=========  ==================================================================  ==============================
-name       strength * penalty, summed over the weights                         unit of the strength
-=========  ==================================================================  ==============================
-lasso      lambda |w|                                                          loss / weight
-l2_3       lambda |w|^(2/3)                                                    loss / weight^(2/3)
-l0_5       lambda |w|^(1/2)                                                    loss / weight^(1/2)
-mcp        lambda |w| - w^2 / (2 gamma) up to |w| = gamma lambda, then flat    loss / weight (the slope at 0)
-scad       lambda |w| up to |w| = lambda, then quadratic, flat from            loss / weight (the slope at 0)
-           |w| = gamma lambda on
-=========  ==================================================================  ==============================
+* ``lasso``: lambda |w|. Lambda is in units of loss / weight.
+* ``l2_3``: lambda |w|^(2/3). Lambda is in units of loss / weight^(2/3).
+* ``l0_5``: lambda |w|^(1/2). Lambda is in units of loss / weight^(1/2).
+* ``mcp``: lambda |w| - w^2 / (2 gamma) up to |w| = gamma lambda, flat from there on (Zhang 2010, Eq. 2.1).
+  Lambda, in units of loss / weight, is the slope at zero.
+* ``scad``: lambda |w| up to |w| = lambda, then bending, flat from |w| = gamma lambda on (Fan and Li 2001, Eq.
+  2.7). Lambda, in units of loss / weight, is the slope at zero.
 
-MCP and SCAD depend on the strength in their shape too (Zhang 2010, Eq. 2.1; Fan and Li 2001, Eq. 2.7).
+MCP and SCAD depend on lambda in their shape too. Lambda is called strength in code.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rewa.errors import UserError
+from rewa.registry import did_you_mean
+
 PenaltyName = Literal["lasso", "l2_3", "l0_5", "mcp", "scad"]
 Array = NDArray[np.float64]
 
-DEFAULT_GAMMA = {"mcp": 3.0, "scad": 3.7}
 
-# MCP's and SCAD's coordinate steps are well posed only where the loss curves more than the penalty curves down.
+class GammaRange(NamedTuple):
+    """A shape parameter's default and its exclusive lower bound."""
+
+    default: float
+    above: float
+
+
+GAMMA = {"mcp": GammaRange(3.0, 1.0), "scad": GammaRange(3.7, 2.0)}
+
+# MCP's and SCAD's steps are well posed only where the loss curves up more than the penalty curves down.
 CURVATURE_MARGIN = 1.5
 
 
@@ -39,16 +47,27 @@ class Penalty:
 
     Attributes:
         name: One of ``PenaltyName``.
-        gamma: MCP's (> 1) or SCAD's (> 2) concavity, smaller is more concave; unused by the others.
+        gamma: MCP's (> 1, None: 3) or SCAD's (> 2, None: 3.7); smaller is more concave. Unused by the others.
+
+    Raises:
+        UserError: If the name is unknown or gamma out of range.
     """
 
     name: PenaltyName
-    gamma: float = float("nan")
+    gamma: float | None = None
 
-    @classmethod
-    def named(cls, name: PenaltyName, gamma: float | None = None) -> Penalty:
-        """Return the penalty with the usual gamma (MCP 3, SCAD 3.7) unless told."""
-        return cls(name, DEFAULT_GAMMA.get(name, float("nan")) if gamma is None else gamma)
+    def __post_init__(self) -> None:
+        if self.name not in get_args(PenaltyName):
+            raise UserError(f"unknown penalty {self.name!r}{did_you_mean(self.name, get_args(PenaltyName))}")
+        if self.name in GAMMA and not self.concavity > GAMMA[self.name].above:
+            raise UserError(f"{self.name}'s gamma = {self.gamma} must be above {GAMMA[self.name].above:g}")
+
+    @property
+    def concavity(self) -> float:
+        """MCP's or SCAD's gamma; infinite for the other penalties."""
+        if self.name not in GAMMA:
+            return float("inf")
+        return GAMMA[self.name].default if self.gamma is None else self.gamma
 
     def step_curvature(self, curvature: Array) -> Array:
         """Return the curvatures to step with: at least the loss's, at least what the penalty needs.
@@ -60,16 +79,17 @@ class Penalty:
         Args:
             curvature: Per feature, a bound on the loss's second derivative, >= 0.
         """
-        floor = {"mcp": 1 / self.gamma, "scad": 1 / (self.gamma - 1)}.get(self.name, 0.0)
-        return np.maximum(curvature, CURVATURE_MARGIN * floor)
+        downward = 1 / (self.concavity - 1 if self.name == "scad" else self.concavity)
+        return np.maximum(curvature, CURVATURE_MARGIN * downward)
 
     def entry_strength(self, gradient: Array, curvature: Array) -> Array:
-        """Return the strength per feature from which on coordinate descent leaves a zero weight at zero.
+        """Return the strength per feature from which on coordinate descent leaves a zero weight alone.
 
-        A step from zero minimises ``gradient * w + curvature * w^2 / 2 + strength * penalty(w)``. Its minimiser
-        leaves zero at a gradient of ``strength`` (lasso, mcp, scad), or where the second minimum becomes the
-        lower one: with u = strength / curvature, at ``gradient / curvature`` of 3/2 u^(2/3) (l0_5; Xu et al. 2012,
-        L1/2 regularization) or 2 (2u/3)^(3/4) (l2_3; Cao, Sun and Xu 2013). This solves for the strength.
+        A step from zero minimises ``gradient * w + curvature * w^2 / 2 + strength * penalty(w)``. Its
+        minimiser leaves zero at a gradient of ``strength`` (lasso, mcp, scad), or where the second minimum
+        becomes the lower one: with u = strength / curvature, at ``gradient / curvature`` of 3/2 u^(2/3) (l0_5;
+        Xu et al. 2012, L1/2 regularization) or 2 (2u/3)^(3/4) (l2_3; Cao, Sun and Xu 2013). This solves for
+        the strength.
 
         Args:
             gradient: Of the loss at zero weights, per feature.

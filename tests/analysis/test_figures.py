@@ -7,16 +7,11 @@ import pytest
 from matplotlib.colors import to_hex
 from synthetic import CONFIG, decay, flat, make_record, realistic
 
-from analysis.figures import (
-    MARKERS,
-    data_uri,
-    frontier_figure,
-    png,
-    search_figure,
-    styles,
-    zoom_limits,
-)
+from analysis.figures import data_uri, frontier_figure, png, search_figure
+from analysis.limits import zoom_limits
 from analysis.pareto import best_attained, dense_reference, mean_frontier
+from analysis.styles import MARKERS, styles
+from rewa.metric import ACCURACY
 from rewa.mlflow_view import method_colour
 
 
@@ -29,8 +24,10 @@ def test_styles_are_fixed_for_known_methods_and_distinct_for_all() -> None:
 
 def test_lines_have_their_methods_colour_and_mean() -> None:
     record = make_record({"rewa": flat(0.9, (0.0, -0.01, 0.01)), "magnitude": flat(0.95)})
-    settings = mean_frontier(record.frontier, CONFIG)
-    figure = frontier_figure(best_attained(settings), dense_reference(settings), "title")
+    settings = mean_frontier(record.frontier, CONFIG, ACCURACY)
+    figure = frontier_figure(
+        best_attained(settings, ACCURACY), dense_reference(settings, ACCURACY), "title", ACCURACY
+    )
     drawn = [line for line in figure.axes[0].get_lines() if len(line.get_xdata())]
     lines = {to_hex(line.get_color()).upper(): line for line in drawn}
     line = lines[method_colour("rewa")]
@@ -41,25 +38,25 @@ def test_lines_have_their_methods_colour_and_mean() -> None:
 
 def test_zoom_shows_the_rivals_and_not_the_collapse() -> None:
     record = realistic()
-    settings = mean_frontier(record.frontier, CONFIG)
-    points, dense = best_attained(settings), dense_reference(settings)
-    low, high = zoom_limits(points, dense)
+    settings = mean_frontier(record.frontier, CONFIG, ACCURACY)
+    points, dense = best_attained(settings, ACCURACY), dense_reference(settings, ACCURACY)
+    low, high = zoom_limits(points, dense, ACCURACY)
     assert dense is not None
     assert 0.85 < low < 0.95, "random's 10 % must not stretch the axis"
     assert low < dense.test < high < 1.01
     at_100 = points[(points["value"] == 100) & points["method"].isin(["rewa", "sgd_l1"])]
-    assert (at_100["test_accuracy_mean"] > low).all()
+    assert (at_100["test_metric_mean"] > low).all()
 
 
 def test_zoom_of_nothing_is_everything() -> None:
-    assert zoom_limits(pd.DataFrame({"test_accuracy_mean": []}), None) == (0.0, 1.0)
+    assert zoom_limits(pd.DataFrame({"test_metric_mean": []}), None, ACCURACY) == (0.0, 1.0)
 
 
 def test_png_is_the_same_every_time() -> None:
     record = make_record({"rewa": decay(100.0)}, trials=1, ratios=(1, 10, 100))
-    points = best_attained(mean_frontier(record.frontier, CONFIG))
-    first = png(frontier_figure(points, None, "t"), dpi=50)
-    assert first == png(frontier_figure(points, None, "t"), dpi=50)
+    points = best_attained(mean_frontier(record.frontier, CONFIG, ACCURACY), ACCURACY)
+    first = png(frontier_figure(points, None, "t", ACCURACY), dpi=50)
+    assert first == png(frontier_figure(points, None, "t", ACCURACY), dpi=50)
     assert first.startswith(b"\x89PNG")
     assert data_uri(first).startswith("data:image/png;base64,iVBOR")
 
@@ -74,10 +71,10 @@ def test_search_figure_counts_a_failed_run_as_nothing() -> None:
 
 def test_a_dense_line_below_the_zoom_has_no_label_to_squeeze_the_axes() -> None:
     record = make_record({"rewa": flat(0.96), "magnitude": flat(0.5)})
-    settings = mean_frontier(record.frontier, CONFIG)
-    points, dense = best_attained(settings), dense_reference(settings)
+    settings = mean_frontier(record.frontier, CONFIG, ACCURACY)
+    points, dense = best_attained(settings, ACCURACY), dense_reference(settings, ACCURACY)
     assert dense is not None
-    assert dense.test < zoom_limits(points, dense)[0]
-    figure = frontier_figure(points, dense, "title")
+    assert dense.test < zoom_limits(points, dense, ACCURACY)[0]
+    figure = frontier_figure(points, dense, "title", ACCURACY)
     assert not figure.axes[0].texts
     png(figure)  # draws it: matplotlib warns if the layout fails, and warnings are errors here

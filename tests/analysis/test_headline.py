@@ -6,8 +6,9 @@ import pytest
 from synthetic import CONFIG, META, Accuracy, flat, make_record, realistic
 
 from analysis.headline import headline
-from analysis.page import summarise
 from analysis.pareto import best_attained, mean_frontier
+from analysis.summary import summarise
+from rewa.metric import ACCURACY
 
 WIDE = (0.0, -0.02, 0.02)  # by seed modulo 3: a standard deviation of 2 points
 THIN = (0.0, -0.001, 0.001)
@@ -20,8 +21,8 @@ def say(
     test_size: int | None = None,
 ) -> list[str]:
     record = make_record(methods, seeds=seeds, ratios=ratios)
-    points = best_attained(mean_frontier(record.frontier, CONFIG))
-    return headline(points, test_size=test_size)
+    points = best_attained(mean_frontier(record.frontier, CONFIG, ACCURACY), ACCURACY)
+    return headline(points, ACCURACY, test_size=test_size)
 
 
 def test_a_baseline_that_wins_is_named_first() -> None:
@@ -112,8 +113,8 @@ def test_largest_ratio_stands_in_for_a_missing_100x() -> None:
 def test_unequal_seed_counts_are_told() -> None:
     record = make_record({"rewa": flat(0.9, WIDE), "spred": flat(0.8, WIDE)})
     lost = (record.frontier.method == "spred") & (record.frontier.seed == 3)
-    points = best_attained(mean_frontier(record.frontier[~lost], CONFIG))
-    assert "(3 and 2 seeds)" in headline(points)[0]
+    points = best_attained(mean_frontier(record.frontier[~lost], CONFIG, ACCURACY), ACCURACY)
+    assert "(3 and 2 seeds)" in headline(points, ACCURACY)[0]
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "F1"])

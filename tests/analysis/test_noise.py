@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from analysis.noise import compare, difference_error, sampling_error
+from rewa.metric import ACCURACY
 
 ACCURACIES = st.lists(st.integers(300, 360).map(lambda hits: hits / 360.0), min_size=2, max_size=8)
 
@@ -19,7 +20,7 @@ ACCURACIES = st.lists(st.integers(300, 360).map(lambda hits: hits / 360.0), min_
 def test_interval_equals_scipys(a: list[float], b: list[float]) -> None:
     if max(a) == min(a) or max(b) == min(b):
         return  # scipy warns of lost precision there
-    found = compare(a, b)
+    found = compare(a, b, ACCURACY)
     expected = stats.ttest_ind(a, b, equal_var=False)
     interval = expected.confidence_interval(0.95)
     assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
@@ -29,17 +30,17 @@ def test_interval_equals_scipys(a: list[float], b: list[float]) -> None:
 
 def test_interval_by_hand() -> None:
     # Equal sizes and variances: nu = 4, t(0.975, 4) = 2.776445, error = 0.01 * sqrt(2 / 3).
-    found = compare([0.96, 0.97, 0.98], [0.93, 0.94, 0.95])
+    found = compare([0.96, 0.97, 0.98], [0.93, 0.94, 0.95], ACCURACY)
     reach = 2.776445 * 0.01 * math.sqrt(2.0 / 3.0)
     assert found.difference == pytest.approx(0.03)
     assert (found.low, found.high) == pytest.approx((0.03 - reach, 0.03 + reach), rel=1e-6)
     assert found.beyond is True
     assert found.verdict == "beyond the seed noise"
-    assert compare([0.96, 0.97, 0.98], [0.95, 0.96, 0.97]).verdict == "within the seed noise"
+    assert compare([0.96, 0.97, 0.98], [0.95, 0.96, 0.97], ACCURACY).verdict == "within the seed noise"
 
 
 def test_spread_on_one_side_is_enough() -> None:
-    found = compare([0.97, 0.97, 0.97], [0.93, 0.94, 0.95])
+    found = compare([0.97, 0.97, 0.97], [0.93, 0.94, 0.95], ACCURACY)
     reach = 4.302653 * 0.01 / math.sqrt(3.0)  # nu = 2
     assert found.high - found.difference == pytest.approx(reach, rel=1e-6)
     assert found.beyond is True
@@ -55,7 +56,7 @@ def test_spread_on_one_side_is_enough() -> None:
     ],
 )
 def test_no_interval_is_no_verdict(a: list[float], b: list[float], why: str) -> None:
-    found = compare(a, b)
+    found = compare(a, b, ACCURACY)
     assert found.beyond is None
     assert math.isnan(found.low)
     assert math.isnan(found.high)

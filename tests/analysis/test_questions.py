@@ -11,8 +11,9 @@ import pytest
 from synthetic import CONFIG, Record, decay, flat, make_record, realistic
 
 from analysis.questions import pareto_table
+from rewa.metric import ACCURACY
 
-NUMBERS = ("val_accuracy", "test_accuracy_mean", "test_accuracy_std", "compression")
+NUMBERS = ("val_metric", "test_metric_mean", "test_metric_std", "compression")
 QUESTIONS = [
     "accuracy@10x",
     "accuracy@50x",
@@ -30,7 +31,7 @@ def means(record: Record, split: str) -> dict[tuple[str, str, float], list[float
     for row in record.frontier.to_dict("records"):
         wanted = ("confirm", split, "ratio")
         if (row["phase"], row["split"], row["criterion"]) == wanted:
-            out[row["method"], row["trial"], row["value"]].append(row["accuracy"])
+            out[row["method"], row["trial"], row["value"]].append(row["metric"])
     return out
 
 
@@ -53,7 +54,7 @@ def by_hand(record: Record, method: str, question: str) -> dict[str, Any] | None
 
 def test_every_answer_equals_brute_force() -> None:
     record = realistic()
-    table = pareto_table(record.frontier, CONFIG)
+    table = pareto_table(record.frontier, CONFIG, ACCURACY)
     test = means(record, "test")
     assert len(table) == 5 * len(QUESTIONS)
     for row in table.to_dict("records"):
@@ -63,28 +64,28 @@ def test_every_answer_equals_brute_force() -> None:
             assert all(
                 math.isnan(row[name])
                 for name in (
-                    "val_accuracy",
-                    "test_accuracy_mean",
-                    "test_accuracy_std",
+                    "val_metric",
+                    "test_metric_mean",
+                    "test_metric_std",
                     "compression",
                 )
             )
             continue
         assert row["seeds"] == 3
         assert row["compression"] == pytest.approx(expected["ratio"])
-        assert row["val_accuracy"] == pytest.approx(expected["val"])
+        assert row["val_metric"] == pytest.approx(expected["val"])
         values = test[row["method"], row["trial"], expected["ratio"]]
-        assert row["test_accuracy_mean"] == pytest.approx(sum(values) / 3)
+        assert row["test_metric_mean"] == pytest.approx(sum(values) / 3)
 
 
 def test_columns_are_the_contracts() -> None:
-    table = pareto_table(make_record({"rewa": flat(0.9)}).frontier, CONFIG)
+    table = pareto_table(make_record({"rewa": flat(0.9)}).frontier, CONFIG, ACCURACY)
     assert list(table.columns) == [
         "method",
         "question",
-        "val_accuracy",
-        "test_accuracy_mean",
-        "test_accuracy_std",
+        "val_metric",
+        "test_metric_mean",
+        "test_metric_std",
         "compression",
         "seeds",
         "trial",
@@ -96,7 +97,7 @@ def test_columns_are_the_contracts() -> None:
 
 def test_a_method_that_cannot_has_a_row_that_says_so() -> None:
     record = make_record({"magnitude": flat(0.98), "random": decay(2.0, 0.9, noise=0.0)})
-    table = pareto_table(record.frontier, CONFIG).set_index(["method", "question"])
+    table = pareto_table(record.frontier, CONFIG, ACCURACY).set_index(["method", "question"])
     row = table.loc[("random", "compression@drop2.0")]
     assert row["seeds"] == 0
     assert math.isnan(row["compression"])
@@ -104,9 +105,9 @@ def test_a_method_that_cannot_has_a_row_that_says_so() -> None:
 
 
 def test_a_method_without_completed_runs_has_rows_too() -> None:
-    table = pareto_table(make_record({"rewa": flat(0.9)}).frontier, CONFIG, ["rewa", "spred"])
+    table = pareto_table(make_record({"rewa": flat(0.9)}).frontier, CONFIG, ACCURACY, ["rewa", "spred"])
     assert (table.loc[table["method"] == "spred", "seeds"] == 0).all()
-    nothing = pareto_table(make_record({}).frontier, CONFIG, ["rewa"])
+    nothing = pareto_table(make_record({}).frontier, CONFIG, ACCURACY, ["rewa"])
     assert len(nothing) == len(QUESTIONS)
     assert (nothing["seeds"] == 0).all()
 
@@ -116,7 +117,7 @@ def test_a_drop_met_exactly_is_met() -> None:
         return 0.97 if ratio <= 50 else 0.96  # 0.97 - 0.01 is not 0.96 in binary
 
     record = make_record({"magnitude": flat(0.97), "rewa": exact})
-    table = pareto_table(record.frontier, CONFIG).set_index(["method", "question"])
+    table = pareto_table(record.frontier, CONFIG, ACCURACY).set_index(["method", "question"])
     assert table.loc[("rewa", "compression@drop1.0"), "compression"] == 1000.0
     assert table.loc[("rewa", "compression@drop0.5"), "compression"] == 50.0
 
@@ -124,18 +125,18 @@ def test_a_drop_met_exactly_is_met() -> None:
 def test_actual_compression_is_reported_where_the_network_is_sparser() -> None:
     record = make_record({"rewa": flat(0.9)}, trials=1)
     record.frontier.loc[:, "compression"] = record.frontier["compression"].clip(lower=33.5)
-    table = pareto_table(record.frontier, CONFIG).set_index("question")
+    table = pareto_table(record.frontier, CONFIG, ACCURACY).set_index("question")
     assert table.loc["accuracy@10x", "compression"] == pytest.approx(33.5)
 
 
 def test_one_seed_has_no_deviation() -> None:
-    table = pareto_table(make_record({"rewa": flat(0.9)}, seeds=(1,)).frontier, CONFIG)
+    table = pareto_table(make_record({"rewa": flat(0.9)}, seeds=(1,)).frontier, CONFIG, ACCURACY)
     assert set(table["seeds"]) == {1}
-    assert table["test_accuracy_std"].isna().all()
+    assert table["test_metric_std"].isna().all()
 
 
 def test_missing_ratio_targets_are_no_answers() -> None:
     record = make_record({"rewa": flat(0.9)}, ratios=(1, 10))
-    table: pd.DataFrame = pareto_table(record.frontier, CONFIG).set_index("question")
+    table: pd.DataFrame = pareto_table(record.frontier, CONFIG, ACCURACY).set_index("question")
     assert table.loc["accuracy@10x", "seeds"] == 3
     assert table.loc["accuracy@100x", "seeds"] == 0

@@ -15,10 +15,12 @@ from synthetic import CONFIG, Record, flat, frontier_rows, make_record, realisti
 
 from analysis import figures, report
 from analysis.caveats import caveats
-from analysis.page import context, summarise
+from analysis.page import context
 from analysis.pareto import mean_frontier
 from analysis.report import main, write_report
+from analysis.summary import summarise
 from rewa.errors import UserError
+from rewa.metric import ACCURACY
 
 NAMES = ["report.html", "frontier.csv", "pareto.csv", "frontier.png"]
 FRONTIER = [
@@ -78,7 +80,7 @@ def test_frontier_csv_is_the_table(written: Path) -> None:
     assert len(table) == len(expected)
     assert set(table["criterion"]) == {"ratio", "threshold"}
     assert table["compression"].map(math.isinf).sum() > 0
-    assert table["accuracy"].to_numpy() == pytest.approx(expected["accuracy"].to_numpy())
+    assert table["accuracy"].to_numpy() == pytest.approx(expected["metric"].to_numpy())
 
 
 def test_pareto_csv_has_a_row_per_method_and_question(written: Path) -> None:
@@ -202,7 +204,7 @@ def test_lost_confirm_seed_is_told() -> None:
     record = make_record({"rewa": flat(0.9, THIN)}, meta={})
     lost = run_row("rewa", 1, 4, "confirm", status="diverged", reason="nan", score=0.0)
     record = with_runs(record, lost)
-    told = caveats(record, mean_frontier(record.frontier, CONFIG))
+    told = caveats(record, mean_frontier(record.frontier, CONFIG, ACCURACY), ACCURACY)
     assert any("1 of 4 confirmation runs of rewa-0001 (rewa) diverged" in line for line in told)
 
 
@@ -210,15 +212,15 @@ def test_a_fair_sweep_has_no_caveat() -> None:
     record = realistic()
     meta = {**record.meta, "trials_per_method": 3}
     record = replace(record, meta=meta)
-    assert caveats(record, mean_frontier(record.frontier, CONFIG)) == []
+    assert caveats(record, mean_frontier(record.frontier, CONFIG, ACCURACY), ACCURACY) == []
 
 
 def test_unequal_and_unfinished_budgets_are_told() -> None:
     record = realistic()
-    settings = mean_frontier(record.frontier, CONFIG)
-    assert caveats(record, settings) == ["Of 24 planned trials per method, 3 were run."]
+    settings = mean_frontier(record.frontier, CONFIG, ACCURACY)
+    assert caveats(record, settings, ACCURACY) == ["Of 24 planned trials per method, 3 were run."]
     more = with_runs(record, run_row("rewa", 9, 0, "search"))
-    assert "equal numbers of trials: rewa 4, spred 3" in caveats(more, settings)[0]
+    assert "equal numbers of trials: rewa 4, spred 3" in caveats(more, settings, ACCURACY)[0]
 
 
 @pytest.mark.parametrize("column", ["score", "phase", "K"])
@@ -232,8 +234,8 @@ def test_missing_run_column_is_named(column: str, tmp_path: Path) -> None:
 
 def test_missing_frontier_columns_are_named(tmp_path: Path) -> None:
     record = realistic()
-    record = replace(record, frontier=record.frontier.drop(columns=["split", "accuracy"]))
-    with pytest.raises(UserError, match="frontier table lacks the columns split, accuracy"):
+    record = replace(record, frontier=record.frontier.drop(columns=["split", "metric"]))
+    with pytest.raises(UserError, match="frontier table lacks the columns split, metric"):
         write_report(record, tmp_path)
 
 
@@ -264,7 +266,7 @@ def fake_tracking(record: Record | None, logged: list[Any]) -> SimpleNamespace:
         return record
 
     def log_report(tracking_uri: str | None, sweep: str, files: list[Path], curves: Any) -> None:
-        at_100 = {method: point.test_accuracy for method, points in curves.items() for point in points}
+        at_100 = {method: point.test_metric for method, points in curves.items() for point in points}
         logged.append((tracking_uri, sweep, [path.name for path in files], at_100))
 
     return SimpleNamespace(read_sweep=read_sweep, log_report=log_report)

@@ -1,0 +1,63 @@
+"""Where a measured figure comes from: command, machine, versions, commit, and how long it took."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rewa.environment import commit, hardware, versions
+from rewa.record import write_text
+
+
+@dataclass
+class Provenance:
+    """Started with a benchmark, asked at its end.
+
+    Attributes:
+        module: Name of the benchmark's module, such as ``benchmarks.figure1``.
+    """
+
+    module: str
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        """Wall time so far."""
+        return time.monotonic() - self.started
+
+    def facts(self) -> dict[str, Any]:
+        """Return everything as plain data."""
+        return {
+            "command": shlex.join(["python", "-m", self.module, *sys.argv[1:]]),
+            "date": datetime.now(UTC).date().isoformat(),
+            "machine": hardware(),
+            "versions": versions(),
+            "commit": commit(),
+            "wall_seconds": round(self.seconds, 1),
+        }
+
+    def markdown(self) -> str:
+        """Return a list for a results page."""
+        facts = self.facts()
+        listed = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
+        return "\n".join(
+            [
+                f"- command: `{facts['command']}`",
+                f"- machine: {facts['machine']}; {facts['date']}; {facts['wall_seconds']:.0f} s wall time",
+                f"- versions: {listed}",
+                f"- commit: {facts['commit']}",
+            ]
+        )
+
+
+def write_json(path: Path, provenance: Provenance, figures: Any) -> None:
+    """Write a benchmark's figures with their provenance."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = {"provenance": provenance.facts(), "figures": figures}
+    write_text(path, json.dumps(content, indent=1) + "\n")
