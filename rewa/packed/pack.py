@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from rewa.errors import UserError
+from rewa.optim import signed_root
 from rewa.packed.table import METHOD, SPRED, TILE, K, M, PackedTrial, block_width, table_of
 
 F32 = NDArray[np.float32]
@@ -64,8 +65,6 @@ class Pack:
 
 def _root(weights: F32, depth: float) -> F32:
     """Return sign(x)|x|^(1/depth), by torch so that it is the unpacked start to the bit."""
-    from rewa.optim.power import signed_root
-
     return signed_root(torch.tensor(weights), depth).numpy()
 
 

@@ -1,4 +1,8 @@
-"""Hyper-parameters of the trials of a pack: one record per trial, and the table the compiled loops read."""
+"""Hyper-parameters of the trials of a pack: one record per trial, and the table the compiled loops read.
+
+The integers named here are compiled into the loops, and numba's cache does not see them change: whoever
+changes one must change kernels.py too (touching it is enough).
+"""
 
 from __future__ import annotations
 

@@ -80,6 +80,6 @@ def centre(problem: LinearProblem) -> Centred:
         if not 0 < share < 1:
             raise UserError("a logistic problem needs both classes, -1 and 1, in its targets")
         intercept = float(np.log(share / (1 - share)))
-        slopes, curvature = share - (targets > 0), squares / 4
+        slopes, curvature = np.asarray(share - (targets > 0), dtype=np.float64), squares / 4
     gradient = inputs.T @ slopes / n
     return Centred(inputs, targets, problem.loss, means, offset, intercept, gradient, curvature)

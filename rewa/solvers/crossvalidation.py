@@ -16,6 +16,8 @@ from rewa.solvers.path import lambda_max, solve_strengths
 from rewa.solvers.penalties import Array, Penalty
 
 FOLDS = 5
+PATIENCE = 10  # strengths without improvement that end a fold's logistic path
+TOLERANCE = 1e-4  # of the folds' logistic fits, as in LassoCV
 # The grids reach down to the first, and further only if the best is its last: small penalties are slow.
 GRIDS = ((0.02, 40), (0.001, 100))
 
@@ -77,14 +79,13 @@ def _squared(problem: LinearProblem, strengths: Array, seed: int) -> tuple[int, 
 def _logistic(problem: LinearProblem, strengths: Array, seed: int) -> tuple[int, bool]:
     """Return the strength of least mean held-out log loss, and whether the fits converged."""
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
-    losses, converged = np.zeros(len(strengths)), True
-    for fit, held in folds.split(problem.inputs, problem.targets):
-        part = centre(
-            LinearProblem(np.asfortranarray(problem.inputs[fit]), problem.targets[fit], problem.loss)
-        )
-        points = solve_strengths(part, Penalty("lasso"), strengths)
-        converged = converged and all(point.converged for point in points)
-        for i, point in enumerate(points):
-            scores = problem.inputs[held] @ point.weights + point.intercept
-            losses[i] += np.logaddexp(0, -problem.targets[held] * scores).mean() / FOLDS
-    return int(np.argmin(losses)), converged
+    losses, converged = np.full((FOLDS, len(strengths)), np.inf), True
+    for fold, (fit, held) in enumerate(folds.split(problem.inputs, problem.targets)):
+        inputs, targets = problem.inputs[held], problem.targets[held]
+        part = LinearProblem(np.asfortranarray(problem.inputs[fit]), problem.targets[fit], problem.loss)
+        for i, point in enumerate(solve_strengths(centre(part), Penalty("lasso"), strengths, TOLERANCE)):
+            converged = converged and point.converged
+            losses[fold, i] = np.logaddexp(0, -targets * (inputs @ point.weights + point.intercept)).mean()
+            if i - int(np.argmin(losses[fold])) >= PATIENCE:
+                break  # what is left counts as infinitely bad; small penalties take longest
+    return int(np.argmin(losses.mean(axis=0))), converged

@@ -6,7 +6,7 @@ coordinate descent lets in whatever feature comes first and ends in a poor local
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,6 @@ from rewa.solvers.centred import Centred, centre
 from rewa.solvers.penalties import Array, Penalty, PenaltyName
 from rewa.solvers.working_set import minimise
 
-# Largest change that a coordinate step may still make, relative to the largest step from zero.
 TOLERANCE = 1e-7
 TINY = 1e-300
 
@@ -42,10 +41,10 @@ class PathPoint:
 
 
 def lambda_max(problem: LinearProblem, penalty: Penalty) -> float:
-    """Return the smallest strength at which coordinate descent from zero weights stays there.
+    """Return the smallest strength at which coordinate descent stays at zero weights.
 
-    The loss's gradient at zero weights and the best intercept decides. For the squared loss and lasso, mcp and
-    scad it is max |X'(y - mean)| / n; see :meth:`Penalty.entry_strength`.
+    The loss's gradient at zero weights and the best intercept decides; for the squared loss and lasso, mcp
+    and scad it is max |X'(y - mean)| / n. See :meth:`Penalty.entry_strength`.
     """
     return _strongest(centre(problem), penalty)
 
@@ -68,7 +67,7 @@ def fit_path(problem: LinearProblem, penalty: Penalty, fractions: Sequence[float
     if not (values.size and (values > 0).all() and (values <= 1).all() and (np.diff(values) < 0).all()):
         raise UserError("a path's fractions of lambda_max must be decreasing, in (0, 1]")
     centred = centre(problem)
-    return solve_strengths(centred, penalty, values * _strongest(centred, penalty))
+    return list(solve_strengths(centred, penalty, values * _strongest(centred, penalty)))
 
 
 def solution_path(
@@ -95,22 +94,24 @@ def solution_path(
     return np.stack([p.weights for p in fit_path(problem, Penalty(penalty, gamma), fractions)])
 
 
-def solve_strengths(centred: Centred, penalty: Penalty, strengths: Array) -> list[PathPoint]:
-    """Solve along decreasing strengths; from ``lambda_max`` up, the weights are zero."""
+def solve_strengths(
+    centred: Centred, penalty: Penalty, strengths: Array, tolerance: float = TOLERANCE
+) -> Iterator[PathPoint]:
+    """Solve along decreasing strengths, one by one; from ``lambda_max`` up, the weights are zero.
+
+    The tolerance is for a coordinate step, relative to the largest gradient over the largest curvature.
+    """
     top = _strongest(centred, penalty)
-    tolerance = (
-        TOLERANCE * np.abs(centred.gradient).max(initial=0) / max(centred.curvature.max(initial=0), TINY)
-    )
+    curvature = penalty.step_curvature(centred.curvature).max(initial=0)
+    limit = float(tolerance * np.abs(centred.gradient).max(initial=0) / max(curvature, TINY))
     current = np.append(np.zeros_like(centred.means), centred.intercept)
-    points = []
     for strength in map(float, strengths):
         converged, iterations = True, 0
         if strength < top:
-            current, converged, iterations = minimise(centred, penalty, strength, current, float(tolerance))
+            current, converged, iterations = minimise(centred, penalty, strength, current, limit)
         weights = current[:-1].copy()
         intercept = centred.original_intercept(weights, float(current[-1]))
-        points.append(PathPoint(strength, weights, intercept, converged, iterations))
-    return points
+        yield PathPoint(strength, weights, intercept, converged, iterations)
 
 
 def _strongest(centred: Centred, penalty: Penalty) -> float:

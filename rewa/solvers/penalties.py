@@ -87,9 +87,9 @@ class Penalty:
 
         A step from zero minimises ``gradient * w + curvature * w^2 / 2 + strength * penalty(w)``. Its
         minimiser leaves zero at a gradient of ``strength`` (lasso, mcp, scad), or where the second minimum
-        becomes the lower one: with u = strength / curvature, at ``gradient / curvature`` of 3/2 u^(2/3) (l0_5;
-        Xu et al. 2012, L1/2 regularization) or 2 (2u/3)^(3/4) (l2_3; Cao, Sun and Xu 2013). This solves for
-        the strength.
+        becomes the lower one: with u = strength / curvature, at a ``gradient / curvature`` of 3/2 u^(2/3)
+        (l0_5; Xu et al. 2012, L1/2 regularization) or 2 (2u/3)^(3/4) (l2_3; Cao, Sun and Xu 2013). This
+        solves for the strength.
 
         Args:
             gradient: Of the loss at zero weights, per feature.

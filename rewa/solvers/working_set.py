@@ -38,7 +38,7 @@ def minimise(
     """
     curvature = penalty.step_curvature(centred.curvature)
     band = penalty.zero_band(strength, curvature)
-    current, converged = start.copy(), True
+    current = start.copy()
     for done in range(ROUNDS):
         gradient = centred.gradient_at(current)
         if done:
@@ -50,7 +50,7 @@ def minimise(
         excess[inside] = 0
         entering = np.flatnonzero(excess > tolerance * curvature)
         if done and not entering.size:
-            return current, converged, done
+            return current, True, done
         # The strongest first: for penalties that are not convex, who comes first can keep the others out.
         entering = entering[np.argsort(-excess[entering], kind="stable")]
         features = np.concatenate([inside, entering[: max(SMALLEST, 2 * inside.size)]])
@@ -67,6 +67,8 @@ def minimise(
             current[where],
             tolerance,
         )
+        if not converged:
+            return current, False, done + 1
     return current, False, ROUNDS
 
 

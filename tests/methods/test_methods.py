@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import pytest
@@ -10,10 +11,11 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from rewa.errors import UserError
-from rewa.methods import REGISTRY, Method, get_method
+from rewa.methods import REGISTRY, GradientMethod, Method, Solver, get_method
 from rewa.optim import prunable_modules, prunable_weights
 
 PENALTIES = ("weight_decay", "l1")
+GRADIENT_METHODS = [name for name in REGISTRY if issubclass(get_method(name), GradientMethod)]
 
 
 class TinyNet(nn.Module):
@@ -35,27 +37,61 @@ def tiny() -> tuple[TinyNet, Tensor, Tensor]:
     return TinyNet(), torch.randn(24, 1, 6, 6), torch.arange(24) % 3
 
 
-def create(name: str, **values: Any) -> Method:
-    return get_method(name).from_values({"lr": 0.05, **values})
+def create(name: str, **values: Any) -> GradientMethod:
+    method = get_method(name).from_values({"lr": 0.05, **values})
+    assert isinstance(method, GradientMethod)
+    return method
 
 
-def penalised(name: str, strength: float, **values: Any) -> Method:
+def create_any(name: str) -> Method:
+    """Return any registered method with what it cannot do without."""
+    return get_method(name).from_values({"lr": 0.05} if name in GRADIENT_METHODS else {})
+
+
+def penalised(name: str, strength: float, **values: Any) -> GradientMethod:
     """Return the method with its penalty on the weights, whatever it is called, set."""
     fields = get_method(name).Config.model_fields
     return create(name, **{key: strength for key in PENALTIES if key in fields}, **values)
 
 
-@pytest.fixture(params=list(REGISTRY))
+@pytest.fixture(params=GRADIENT_METHODS)
 def name(request: pytest.FixtureRequest) -> str:
     chosen: str = request.param
     return chosen
 
 
-def test_it_is_registered_under_its_own_name(name: str) -> None:
-    method = get_method(name)
+@pytest.fixture(params=list(REGISTRY))
+def any_name(request: pytest.FixtureRequest) -> str:
+    chosen: str = request.param
+    return chosen
+
+
+def test_it_is_registered_under_its_own_name(any_name: str) -> None:
+    method = get_method(any_name)
     assert issubclass(method, Method)
-    assert method.name == name
+    assert method.name == any_name
     assert method.summary
+    assert "\n" not in method.summary
+
+
+def test_it_is_a_gradient_method_or_a_solver(any_name: str) -> None:
+    method = get_method(any_name)
+    assert issubclass(method, GradientMethod) != issubclass(method, Solver)
+    assert not inspect.isabstract(method)
+    create_any(any_name)
+
+
+def test_every_setting_is_described_or_says_itself(any_name: str) -> None:
+    fields = get_method(any_name).Config.model_fields
+    assert all(field.description or key == "momentum" for key, field in fields.items())
+
+
+def test_a_misspelt_key_is_named_and_corrected(any_name: str) -> None:
+    """The first setting with its last letter doubled."""
+    key = next(iter(get_method(any_name).Config.model_fields))
+    wrong = key + key[-1]
+    with pytest.raises(UserError, match=rf"method '{any_name}': unknown key '{wrong}': did you mean '{key}'"):
+        get_method(any_name).from_values({wrong: 1})
 
 
 def test_a_learning_rate_is_enough(name: str) -> None:
@@ -188,18 +224,18 @@ def test_tied_layers_stay_tied(name: str) -> None:
     assert torch.equal(dense[0].weight, dense[2].weight)
 
 
-def test_scores_have_the_shapes_of_the_weights(name: str) -> None:
+def test_scores_have_the_shapes_of_the_weights(any_name: str) -> None:
     model, _, _ = tiny()
     weights = prunable_weights(model)
-    scores = create(name).scores(weights, seed=3)
+    scores = create_any(any_name).scores(weights, seed=3)
     assert {key: s.shape for key, s in scores.items()} == {key: w.shape for key, w in weights.items()}
     assert all(score.isfinite().all() and not score.requires_grad for score in scores.values())
 
 
-@pytest.mark.parametrize("name", [name for name in REGISTRY if name != "random"])
-def test_scores_are_magnitudes(name: str) -> None:
+@pytest.mark.parametrize("any_name", [name for name in REGISTRY if name != "random"])
+def test_scores_are_magnitudes(any_name: str) -> None:
     weights = {"a": torch.tensor([-3.0, 0.0, 2.0])}
-    assert create(name).scores(weights, seed=0)["a"].tolist() == [3, 0, 2]
+    assert create_any(any_name).scores(weights, seed=0)["a"].tolist() == [3, 0, 2]
 
 
 def test_random_scores_depend_on_the_seed_only() -> None:

@@ -34,7 +34,7 @@ def test_equals_full_batch_trainings(loss: str) -> None:
         SETTINGS,
         init_weights=start,
         init_bias=0.1,
-        steps=200,
+        steps=80,
         warmup=0.1,
         loss=loss,  # type: ignore[arg-type]
         intercept=True,
@@ -42,7 +42,7 @@ def test_equals_full_batch_trainings(loss: str) -> None:
     assert result.weights.shape == (P, len(SETTINGS), D)
     assert not result.diverged_step.any()
     for p in range(P):
-        one = Case(inputs[p], targets[p], start, 0.1, epochs=200, batch_size=N, loss=loss)
+        one = Case(inputs[p], targets[p], start, 0.1, epochs=80, batch_size=N, loss=loss)
         for s, trial in enumerate(SETTINGS):
             weights, bias, losses = by_torch(one, trial)
             jumps = trial.lr * trial.l1  # at zero the subgradient amplifies rounding
