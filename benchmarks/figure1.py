@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from analysis.figures import RC, png
 from benchmarks.claims import Claim, claims_table, judge
 from benchmarks.command_line import parser_for, run_command
-from benchmarks.provenance import Provenance, write_json
+from benchmarks.provenance import Provenance, toy_note, write_json
 from benchmarks.sparse_study import PAPER_REWA, PAPER_SEEDS, Setting, Study, recovered, rewa
 from rewa.theory import growth_threshold
 
@@ -225,7 +225,8 @@ def main() -> None:
     page = [
         "# Figure 1: K x M on sparse recovery\n",
         provenance.markdown(),
-        f"- seeds: {', '.join(map(str, arguments.seeds))}; scale: {arguments.scale}\n",
+        f"- seeds: {', '.join(map(str, arguments.seeds))}\n",
+        *toy_note(arguments.scale),
         "![K x M](figure1.png)\n",
         claims_table(claims),
         "",

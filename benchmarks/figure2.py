@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from analysis.figures import RC, png
 from benchmarks.claims import Claim, claims_table, judge
 from benchmarks.command_line import parser_for, run_command
-from benchmarks.provenance import Provenance, write_json
+from benchmarks.provenance import Provenance, toy_note, write_json
 from benchmarks.sparse_study import (
     PAPER_SEEDS,
     PAPER_SGD_L1,
@@ -193,7 +193,8 @@ def main() -> None:
     page = [
         "# Figure 2: sparsity at the paper's thresholds\n",
         provenance.markdown(),
-        f"- seeds: {', '.join(map(str, arguments.seeds))}; scale: {arguments.scale}\n",
+        f"- seeds: {', '.join(map(str, arguments.seeds))}\n",
+        *toy_note(arguments.scale),
         "![Figure 2](figure2.png)\n",
         claims,
         "",

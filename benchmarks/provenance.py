@@ -61,3 +61,10 @@ def write_json(path: Path, provenance: Provenance, figures: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {"provenance": provenance.facts(), "figures": figures}
     write_text(path, json.dumps(content, indent=1) + "\n")
+
+
+def toy_note(scale: str) -> list[str]:
+    """Return the warning that belongs on a page of toy figures; nothing at full scale."""
+    if scale == "full":
+        return []
+    return ["**A toy size, to try the command: these verdicts and figures say nothing about the paper.**\n"]

@@ -21,7 +21,7 @@ import torch
 
 from benchmarks.command_line import parser_for, run_command
 from benchmarks.progress import Meter
-from benchmarks.provenance import Provenance, write_json
+from benchmarks.provenance import Provenance, toy_note, write_json
 from benchmarks.sparse_study import PAPER_REWA, PAPER_SEEDS, PAPER_SGD_L1, SMOKE
 from rewa.errors import RunError
 from rewa.record import write_text
@@ -105,7 +105,9 @@ def table(found: Mapping[str, Sequence[Mapping[str, float]]]) -> list[dict[str, 
     return rows
 
 
-def page(rows: Sequence[Mapping[str, Any]], provenance: Provenance, threads: int, device: str) -> str:
+def page(
+    rows: Sequence[Mapping[str, Any]], provenance: Provenance, scale: str, threads: int, device: str
+) -> str:
     """Return the results page."""
     at = {row["method"]: row for row in rows}
     ratio = at["rewa"]["time_ratio"]
@@ -113,6 +115,7 @@ def page(rows: Sequence[Mapping[str, Any]], provenance: Provenance, threads: int
     lines = [
         "# Table 2: the overhead of ReWA over SGD-L1\n",
         provenance.markdown(),
+        *toy_note(scale),
         f"- {threads} thread(s), device {device}; fresh processes in turn; median (range) of the repeats\n",
         f"ReWA takes {ratio:.2f} times the time of SGD-L1 and {gap:+.1f} MB of peak memory "
         f"(paper: {200.1 / 202.1:.2f} times, +0.2 MB).\n",
@@ -158,7 +161,7 @@ def main() -> None:
     rows = table(run_all(arguments.repeats, arguments.scale, arguments.threads, arguments.device))
     output: Path = arguments.output
     output.mkdir(parents=True, exist_ok=True)
-    text = page(rows, provenance, arguments.threads, arguments.device)
+    text = page(rows, provenance, arguments.scale, arguments.threads, arguments.device)
     write_text(output / "README.md", text)
     write_json(output / "table2.json", provenance, rows)
     if arguments.json:
