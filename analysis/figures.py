@@ -240,7 +240,7 @@ def _compression_axis(axes: Axes, rows: pd.DataFrame, narrow: bool) -> None:
         low, high = float(rows["value"].min()), float(rows["value"].max())
         axes.set_xlim(0.9 * low, 1.12 * max(high, 1.2 * low))
     # matplotlib widens the axis to hold every tick it is given
-    axes.set_xticks([tick for tick in (NARROW_TICKS if narrow else TICKS) if tick <= max(high, 1000.0)])
+    axes.set_xticks([tick for tick in (NARROW_TICKS if narrow else TICKS) if tick <= 1.12 * high])
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}x"))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_minor_formatter(NullFormatter())
