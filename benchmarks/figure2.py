@@ -2,14 +2,16 @@
 
     python -m benchmarks.figure2
 
-Every panel shows what the paper's shows, the share of weights at or below a threshold, as mean and standard
-deviation of three seeds, and below it what the paper's leaves out: the test error of every run. A model that
-has lost the signal is perfectly sparse.
+Every panel shows the paper's quantity, how many weights are left above a threshold (sparsity is the share of
+the others), as mean and standard deviation of three seeds, and below it what the paper's leaves out: the test
+error of every run. A model that has lost the signal is perfectly sparse.
 """
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -23,6 +25,7 @@ from benchmarks.claims import Claim, claims_table, judge
 from benchmarks.command_line import parser_for, run_command
 from benchmarks.provenance import Provenance, toy_note, write_json
 from benchmarks.sparse_study import (
+    PAPER_REWA,
     PAPER_SEEDS,
     PAPER_SGD_L1,
     SPARSITY_COLUMNS,
@@ -31,21 +34,24 @@ from benchmarks.sparse_study import (
     recovered,
     rewa,
 )
+from rewa.theory import growth_threshold
 from rewa.workloads.sparse_recovery import PAPER_THRESHOLDS
 
 MODULE = "benchmarks.figure2"
 OUTPUT = "results/figure2"
+DIMENSION = 10_000
+COLUMNS = ("sparsity@1e-07", "sparsity@1e-05", "sparsity@0.001")
 TIGHT, LOOSE = "sparsity@1e-07", "sparsity@0.001"
-LOST = 2.0
-"""Test error of the zero model, nominally: at or above it nothing is left of the signal."""
 MEASURED = ("test_mse", "estimation_error", "support_size")
 PANELS: dict[str, tuple[str, list[Setting]]] = {
     "a": (
         "methods",
         [
             rewa("ReWA K=9 M=4"),
-            Setting("SGD-L1", "sgd_l1", PAPER_SGD_L1),
-            Setting("LASSO (cross-validated)", "lasso", {}),
+            Setting("SGD-L1 l1=0.05", "sgd_l1", {**PAPER_SGD_L1, "l1": 0.05}),
+            Setting("SGD-L1 l1=0.1", "sgd_l1", {**PAPER_SGD_L1, "l1": 0.1}),
+            Setting("SGD-L1 l1=0.25", "sgd_l1", PAPER_SGD_L1),
+            Setting("LASSO, 5-fold CV", "lasso", {}),
         ],
     ),
     "b": (
@@ -62,11 +68,12 @@ PANELS: dict[str, tuple[str, list[Setting]]] = {
 
 def summary(runs: pd.DataFrame) -> pd.DataFrame:
     """Return one row per panel and setting: sparsity and errors, mean and deviation over seeds."""
-    runs = runs.assign(recovered=recovered(runs))
+    runs = runs.assign(recovered=recovered(runs), kept=runs["support_recall"] == 1)
     grouped = runs.groupby(["panel", "label"], sort=False)
     values = grouped[[*MEASURED, *SPARSITY_COLUMNS]]
     table = values.mean().join(values.std(), rsuffix="_std")
-    table["recovered"], table["runs"] = grouped["recovered"].sum(), grouped["seed"].size()
+    table["recovered"], table["kept"] = grouped["recovered"].sum(), grouped["kept"].sum()
+    table["runs"] = grouped["seed"].size()
     return table.reset_index()
 
 
@@ -78,8 +85,8 @@ def draw(runs: pd.DataFrame) -> Figure:
         for column, (panel, (title, settings)) in enumerate(PANELS.items()):
             own = runs[runs["panel"] == panel]
             _panel(axes[0, column], axes[1, column], own, settings, f"({panel}) {title}")
-        axes[0, 0].set_ylabel("share of weights at or below the threshold")
-        axes[1, 0].set_ylabel("test MSE of every run\n(lower is better)")
+        axes[0, 0].set_ylabel("weights above the threshold, of 10,000\n(lower is sparser; the truth has 1)")
+        axes[1, 0].set_ylabel("test MSE of every run\n(lower is better)\no exact support, x not")
         seeds = runs["seed"].nunique()
         figure.suptitle(
             f"Sparse recovery, d = 10,000, one true weight: mean ± std of {seeds} seeds, and what it costs",
@@ -96,7 +103,7 @@ def _panel(top: Axes, bottom: Axes, runs: pd.DataFrame, settings: list[Setting],
     x = np.array(PAPER_THRESHOLDS)
     for place, (setting, colour) in enumerate(zip(settings, colours, strict=True)):
         own = runs[runs["label"] == setting.label]
-        values = own[SPARSITY_COLUMNS].to_numpy(dtype=float)
+        values = DIMENSION * (1.0 - own[SPARSITY_COLUMNS].to_numpy(dtype=float))
         mean, std = values.mean(axis=0), values.std(axis=0, ddof=1) if len(values) > 1 else 0.0
         shift = 1.06 ** (place - (len(settings) - 1) / 2)  # so that equal curves stay visible
         top.errorbar(
@@ -105,31 +112,31 @@ def _panel(top: Axes, bottom: Axes, runs: pd.DataFrame, settings: list[Setting],
         found = recovered(own).to_numpy()
         for hit, marker in ((True, "o"), (False, "x")):
             errors = own["test_mse"].to_numpy()[found == hit]
-            bottom.plot([place] * len(errors), errors, marker, color=colour, markersize=6, linestyle="")
+            seeds = np.arange(len(own))[found == hit] - (len(own) - 1) / 2  # side by side
+            bottom.plot(place + 0.2 * seeds, errors, marker, color=colour, markersize=5, linestyle="")
     top.set_xscale("log")
+    top.set_yscale("symlog", linthresh=1.0)
+    top.set_ylim(-0.2, 2e4)
     top.set_title(title, loc="left", fontsize=11)
     top.set_xlabel("threshold on |x|")
-    top.legend(fontsize=8, loc="lower right", framealpha=0.9)
+    top.legend(fontsize=8, loc="upper right", framealpha=0.9)
     bottom.set_xticks(
         range(len(settings)), [s.label.replace(" (", "\n(") for s in settings], rotation=30, fontsize=8
     )
     bottom.axhline(1.0, color="black", linewidth=0.8, linestyle=":")
     bottom.axhline(2.0, color="black", linewidth=0.8, linestyle=":")
-    bottom.annotate(
-        "o exact support, x not", (0.02, 0.6), xycoords="axes fraction", fontsize=8, color="#555555"
-    )
 
 
 def findings(table: pd.DataFrame) -> list[Claim]:
     """Judge the paper's four claims (Section 4.1)."""
     rows = {(row["panel"], row["label"]): row for row in table.to_dict("records")}
-    ours, sgd, lasso = (rows["a", setting.label] for setting in PANELS["a"][1])
-    runs = int(table["runs"].max())
-    columns = ("sparsity@1e-07", "sparsity@1e-05", "sparsity@0.001")
-    shares = "; ".join(
-        f"{name} {', '.join(f'{row[column]:.4f}' for column in columns)}"
-        for name, row in (("ReWA", ours), ("SGD-L1", sgd), ("LASSO", lasso))
+    ours, *sgds, lasso = (rows["a", setting.label] for setting in PANELS["a"][1])
+    left = "; ".join(
+        f"{row['label']}: {_left(row)} weights, exact support "
+        f"in {row['recovered']:.0f} of {row['runs']:.0f} runs, test MSE {row['test_mse']:.3f}"
+        for row in sgds
     )
+    runs = int(table["runs"].max())
     return [
         Claim(
             "ReWA is about as sparse as LASSO",
@@ -143,10 +150,9 @@ def findings(table: pd.DataFrame) -> list[Claim]:
         Claim(
             "both are sparser than SGD-L1",
             "4.1, Figure 2a",
-            judge([min(ours[t], lasso[t]) > sgd[t] + 0.001 for t in SPARSITY_COLUMNS]),
-            f"share at or below 1e-7, 1e-5, 1e-3: {shares}; SGD-L1 recovers the support above 1e-3 in "
-            f"{sgd['recovered']:.0f} of {runs} runs, test MSE {sgd['test_mse']:.3f} ± "
-            f"{sgd['test_mse_std']:.3f}",
+            judge([min(ours[t], lasso[t]) > sgd[t] + 1e-4 for sgd in sgds for t in SPARSITY_COLUMNS]),
+            "it depends on SGD-L1's coefficient, which is not legible in the paper. Left above 1e-7, 1e-5, "
+            f"1e-3: {left}; ReWA {_left(ours)}; LASSO {_left(lasso)}",
         ),
         _ablation(table, "b", "larger K with its larger M is sparser"),
         _ablation(table, "c", "larger M is sparser"),
@@ -154,21 +160,39 @@ def findings(table: pd.DataFrame) -> list[Claim]:
     ]
 
 
+def _left(row: Mapping[Hashable, Any]) -> str:
+    """Return how many weights are left above 1e-7, 1e-5 and 1e-3, mean over seeds."""
+    return ", ".join(f"{DIMENSION * (1 - row[column]):,.1f}" for column in COLUMNS)
+
+
 def _ablation(table: pd.DataFrame, panel: str, claim: str) -> Claim:
     """Judge "sparser along the panel": sparsity rises, and not by losing the signal."""
     own = table[table["panel"] == panel]
     hits = own["recovered"]
     rising = bool((own[TIGHT].diff().dropna() >= -1e-3).all()) and own[TIGHT].iloc[-1] > own[TIGHT].iloc[0]
-    lost = own[own["test_mse"] > LOST]
+    lost = own[own["kept"] == 0]
     shares = ", ".join(f"{a}: {b:.4f}" for a, b in zip(own["label"], own[TIGHT], strict=True))
     exact = ", ".join(f"{a}: {b:.0f}" for a, b in zip(own["label"], hits, strict=True))
-    empty = f"; every run has lost the signal at {', '.join(lost['label'])}" if len(lost) else ""
+    empty = f"; every run has lost the true weight at {', '.join(lost['label'])}" if len(lost) else ""
     return Claim(
         claim,
         f"4.1, Figure 2{panel}",
         judge([rising, bool(hits.iloc[-1] >= hits.max() > 0)]),
         f"share at or below 1e-7: {shares}; runs of {int(own['runs'].max())} with the exact support above "
         f"1e-3: {exact}{empty}",
+    )
+
+
+def starts_note(runs: pd.DataFrame) -> str:
+    """Say where the true weight starts in each seed, which decides what ReWA can find."""
+    first = runs[runs["method"] == "rewa"].drop_duplicates("seed")
+    starts = ", ".join(f"{s}: {w:+.4f}" for s, w in zip(first["seed"], first["first_weight"], strict=True))
+    limit = growth_threshold(9, 4, PAPER_REWA["weight_decay"], 2.0)
+    return (
+        f"Initial value of the true weight by seed: {starts}. At K = 9, M = 4, lambda = 0.25 only starts "
+        f"above +{limit:.5f} can be recovered (`rewa.theory.growth_threshold`; Figure 1 here maps it), which "
+        f"is {50 * (1 - 100 * limit):.0f} % of PyTorch's default draws. So a mean over seeds mixes exact "
+        "recoveries with empty models, whose sparsity is 1."
     )
 
 
@@ -197,6 +221,8 @@ def main() -> None:
         *toy_note(arguments.scale),
         "![Figure 2](figure2.png)\n",
         claims,
+        "",
+        starts_note(runs),
         "",
     ]
     (output / "README.md").write_text("\n".join(page))

@@ -93,7 +93,7 @@ def test_the_commands_run_and_say_where_things_are(module: str, tmp_path: Path) 
     assert (output / f"{module}.png").read_bytes().startswith(b"\x89PNG")
     figures = json.loads((tmp_path / "x.json").read_text())
     assert figures["provenance"]["versions"]["torch"]
-    assert len(figures["figures"]) == (26 if module == "figure1" else 20)
+    assert len(figures["figures"]) == (26 if module == "figure1" else 22)
 
 
 def test_a_directory_that_cannot_be_written_ends_in_a_sentence(tmp_path: Path) -> None:
@@ -146,7 +146,14 @@ def planted(sparsities: list[float], errors: list[float], hits: list[int]) -> pd
     rows = zip(sparsities, errors, hits, strict=True)
     return pd.DataFrame(
         [
-            {"panel": "c", "label": f"M={i}", "sparsity@1e-07": s, "test_mse": e, "recovered": h, "runs": 3}
+            {
+                "panel": "c",
+                "label": f"M={i}",
+                "sparsity@1e-07": s,
+                "kept": int(e < 2),
+                "recovered": h,
+                "runs": 3,
+            }
             for i, (s, e, h) in enumerate(rows)
         ]
     )
@@ -163,7 +170,7 @@ def planted(sparsities: list[float], errors: list[float], hits: list[int]) -> pd
 def test_sparser_by_losing_the_signal_is_not_reproduced(table: pd.DataFrame, verdict: str) -> None:
     claim = figure2._ablation(table, "c", "larger M is sparser")
     assert claim.verdict == verdict
-    assert ("lost the signal at M=2" in claim.evidence) == (verdict == "partly")
+    assert ("lost the true weight at M=2" in claim.evidence) == (verdict == "partly")
 
 
 def test_table_2_quotes_medians_and_ratios() -> None:
