@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install sweep report ui test slow-test lint format constraints clean
+.PHONY: help install sweep report study ui test slow-test lint format constraints clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,11 @@ sweep: install ## run the default sweep (digits), or resume it, and write its re
 
 report: install ## write the report of the default sweep again
 	$(BIN)/python -m analysis.report --sweep digits --output results/digits
+
+study: install ## run the paper's synthetic study and what goes beyond it (an hour or two)
+	for part in figure1 figure2 table2 phase_transition regimes; do $(BIN)/python -m benchmarks.$$part || exit; done
+	$(BIN)/rewa sweep sparse_recovery --resume
+	$(BIN)/python -m analysis.report --sweep sparse_recovery
 
 ui: install ## open the MLflow UI on the newest sweep
 	$(BIN)/rewa ui
