@@ -212,3 +212,62 @@ def test_a_store_that_fails_later_costs_no_result(
     assert "database or disk is full" in err
     assert "the results are in out" in err
     assert Path("out/result.json").is_file()
+
+
+def test_the_papers_synthetic_setting_is_the_default_and_its_findings_stand_in_the_result(
+    cli: Cli, tracking_uri: str
+) -> None:
+    """At a toy size: seed, settings and findings are the workload's own; sparsity maps threshold to share."""
+    small = [word for pair in ("d=300", "n=100", "n_test=50") for word in ("--set-workload", pair)]
+    words = [*small, "--epochs", "2", "--output", "out", "--tracking-uri", tracking_uri]
+    status, out, err = cli("train", "sparse_recovery", "rewa", "--set", "M=2", *words)
+    assert status == 0, err
+    assert "test mse" in out
+    assert "%" not in out.splitlines()[0]
+    result = json.loads(Path("out/result.json").read_text())
+    assert result["seed"] == 9913
+    papers = {"lr": 2e-4, "momentum": 0.0, "K": 9, "epsilon": 0.0, "weight_decay": 0.25}
+    assert result["config"] == {**papers, "M": 2}
+    assert (result["workload"]["d"], result["workload"]["direction"]) == (300, "min")
+    assert list(result["sparsity"]) == ["1e-07", "5e-07", "1e-06", "5e-06", "1e-05", "0.0001", "0.001"]
+    for name in ("test_mse", "support_precision", "support_recall", "support_f1", "estimation_error"):
+        assert result[name] == result["metrics"][name]
+    assert result["test_mse"] == result["metrics"]["test_mse/unpruned"]
+    with Path("out/frontier.csv").open() as file:
+        columns = csv.DictReader(file).fieldnames or []
+    assert "mse" in columns
+    assert "accuracy" not in columns
+
+    from rewa.record import load_record
+
+    assert load_record(Path("out")).model_extra["sparsity"] == result["sparsity"]  # type: ignore[index]
+
+
+def test_a_solver_trains_from_the_command_line(cli: Cli, tracking_uri: str) -> None:
+    small = [word for pair in ("d=300", "n=100", "n_test=50") for word in ("--set-workload", pair)]
+    words = [*small, "--set", "lambda_fraction=0.5", "--output", "out", "--tracking-uri", tracking_uri]
+    status, _, err = cli("train", "sparse_recovery", "lasso", *words)
+    assert status == 0, err
+    result = json.loads(Path("out/result.json").read_text())
+    assert result["support_recall"] == 1
+    assert result["solver"]["converged"] == 1
+    assert result["history"] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["digits", "lasso"], "method 'lasso' fits linear models only"),
+        (["sparse_recovery", "rewa", "--set-workload", "dd=3"], "'dd': did you mean 'd'"),
+        (["sparse_recovery", "rewa", "--set-workload", "d"], "--set-workload 'd': must be key=value"),
+        (["sparse_recovery", "rewa", "--set-workload", "k=0"], "k = 0"),
+        (["sparse_recovery", "lasso", "--set", "lr=0.1"], "unknown key 'lr'"),
+        (["sparse_recovery", "mcp", "--set", "lambda_fraction=2"], "lambda_fraction = 2"),
+    ],
+)
+def test_what_does_not_fit_together_is_told(cli: Cli, words: list[str], sentence: str) -> None:
+    status, _, err = cli("train", *words)
+    assert status == 2
+    assert sentence in err
+    assert err.count("\n") == 1
+    assert not Path("results").exists()

@@ -439,3 +439,50 @@ def test_a_key_given_twice_is_refused(tmp_path: Path) -> None:
 def test_unknown_nested_keys_get_a_suggestion(tmp_path: Path) -> None:
     message = refusal(SPACE.replace("    sample:", "    smaple:", 1), tmp_path)
     assert "did you mean 'sample'?" in message
+
+
+LINEAR = """\
+name: linear
+workload: {name: sparse_recovery, d: 500}
+objective: {max_compression: 500, reference: 2.0}
+methods:
+  mcp:
+    sample: {lambda_fraction: {log_uniform: [0.1, 1]}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "words"),
+    [
+        ("reference: 2.0", "reference: 0.8", 3, "objective.reference = 0.8: for mse it must be worse than 1"),
+        (", reference: 2.0", "", 3, "objective.reference = 0.8"),
+        ("reference: 2.0", "reference: 1.0", 3, "worse than 1, the best possible"),
+        ("max_compression: 500", "max_compression: 501", 3, "must be at most 500, the largest target"),
+        ("sparse_recovery, d: 500", "digits", 3, "at least 0 and below 1"),
+        (
+            "sparse_recovery, d: 500}\nobjective: {max_compression: 500, reference: 2.0}",
+            "digits}",
+            4,
+            "'mcp' fits",
+        ),
+        ("[0.1, 1]", "[0.1, 2]", 6, "lambda_fraction"),
+    ],
+)
+def test_the_objective_and_the_methods_must_fit_the_workload(
+    old: str, new: str, line: int, words: str, tmp_path: Path
+) -> None:
+    assert LINEAR.count(old) == 1
+    load(LINEAR, tmp_path)
+    message = refusal(LINEAR.replace(old, new), tmp_path)
+    assert f"line {line}: " in message
+    assert words in message
+
+
+def test_the_spaces_that_come_with_rewa_are_valid_and_fair() -> None:
+    for path in spaces_folder().glob("*.yaml"):
+        space = load_space(path)
+        assert path.read_text().startswith("# ")
+        assert space.name == path.stem
+        assert len({len(part.known) for part in space.methods.values()}) == 1, (
+            "as many known settings for each"
+        )

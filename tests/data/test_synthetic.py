@@ -67,7 +67,7 @@ def test_logistic_targets_follow_their_probabilities(noise: float) -> None:
 def test_the_ideal_log_loss_against_adaptive_quadrature(deviation: float) -> None:
     def integrand(s: float) -> float:
         p = expit(s)
-        entropy = -sum(q * np.log(q) for q in (p, 1 - p) if 0 < q)
+        entropy = -sum(q * np.log(q) for q in (p, 1 - p) if q > 0)
         return float(entropy * np.exp(-0.5 * (s / deviation) ** 2) / (deviation * np.sqrt(2 * np.pi)))
 
     width = min(40.0, 12 * deviation)

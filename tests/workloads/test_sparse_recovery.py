@@ -40,9 +40,8 @@ def test_the_defaults_are_the_papers() -> None:
     metric = SparseRecovery.metric_for(config)
     assert (metric.name, metric.direction, metric.chance, metric.ideal) == ("mse", "min", 2.0, 1.0)
     assert SparseRecovery.ratios_for(config)[-4:] == (1000, 2000, 5000, 10000)
-    assert SparseRecovery.method_defaults["rewa"] == {
-        **{"lr": 2e-4, "K": 9, "M": 4, "epsilon": 0.0, "weight_decay": 0.25, "momentum": 0.0}
-    }
+    papers = {"lr": 2e-4, "K": 9, "M": 4, "epsilon": 0.0, "weight_decay": 0.25, "momentum": 0.0}
+    assert SparseRecovery.method_defaults["rewa"] == papers
 
 
 @pytest.mark.parametrize("method", list(SparseRecovery.method_defaults))
