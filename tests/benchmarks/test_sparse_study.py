@@ -176,7 +176,15 @@ def test_sparser_by_losing_the_signal_is_not_reproduced(table: pd.DataFrame, ver
 def test_table_2_quotes_medians_and_ratios() -> None:
     def runs(*seconds: float) -> list[dict[str, float]]:
         return [
-            {"seconds": s, "peak": 3e8, "peak_of_training": 1e6, "data": 2e8, "gpu_peak": 0} for s in seconds
+            {
+                "seconds": s,
+                "peak": 3e8,
+                "peak_of_training": 1e6,
+                "data": 2e8,
+                "gpu_peak": 0,
+                "late_over_early": 1.0,
+            }
+            for s in seconds
         ]
 
     rows = table2.table({"sgd_l1": runs(10, 30, 11), "rewa": runs(22, 20, 90), "sgd": runs(9, 9, 9)})
