@@ -220,7 +220,8 @@ def main() -> None:
     page = [
         "# Figure 2: sparsity at the paper's thresholds\n",
         provenance.markdown(),
-        f"- seeds: {', '.join(map(str, arguments.seeds))}\n",
+        f"- seeds: {', '.join(map(str, arguments.seeds))}",
+        study.cost_note(),
         *toy_note(arguments.scale),
         "![Figure 2](figure2.png)\n",
         claims,

@@ -113,6 +113,12 @@ class Study:
         rows = [self._rows(s, seed, start).assign(label=s.label) for s, seed, start in wanted]
         return pd.concat(rows, ignore_index=True)
 
+    def cost_note(self) -> str:
+        """Say how long all runs took, this time or earlier; the wall time above is of this call."""
+        return (
+            f"- the {len(self.runs)} runs kept here took {self.runs['seconds'].sum() / 60:.1f} min in all\n"
+        )
+
     def _has(self, setting: Setting, seed: int, start: float) -> bool:
         return not self._rows(setting, seed, start).empty
 
