@@ -15,10 +15,12 @@ def pareto_settings(records: Sequence[Record], limit: int, objective: Objective)
     """Choose the settings whose pooled frontier is best on validation.
 
     A setting is Pareto-optimal if no setting of the method is at least as accurate at at least the same
-    compression as one of its points, and better in one of the two. Of those, the best all-rounder (by the
-    sweep's objective) comes first, then the most accurate unpruned, where every frontier starts and drops
-    are counted from, and then greedily whatever adds most area to the frontier attained by those already
-    taken, so that a specialist for high compression is kept beside them.
+    compression as one of its points, and better in one of the two. The best all-rounder (by the sweep's
+    objective) comes first, Pareto-optimal or not: where pruning a dense model all the way to the truth's size
+    beats every sparse one by a hair, that single point would be the whole front. Then comes the most accurate
+    unpruned of the Pareto-optimal settings, where every frontier starts and drops are counted from, and then
+    greedily whatever adds most area to the frontier attained by those already taken, so that a specialist for
+    high compression is kept beside them.
 
     Args:
         records: Finished search trials of one method; diverged ones are passed over.
@@ -36,14 +38,15 @@ def pareto_settings(records: Sequence[Record], limit: int, objective: Objective)
     def take(record: Record) -> None:
         nonlocal envelope
         chosen.append(record)
-        candidates.remove(record)
+        if record in candidates:
+            candidates.remove(record)
         envelope = _joined(envelope, record)
 
     def gain(record: Record) -> float:
         return objective.area(_joined(envelope, record), record.metric)
 
     if candidates:
-        take(max(candidates, key=lambda r: (gain(r), _unpruned(r))))
+        take(max([*candidates, *pool.values()], key=lambda r: (gain(r), _unpruned(r))))
     if candidates and limit > 1:
         accurate = max(candidates, key=lambda r: (_unpruned(r), gain(r)))
         if _unpruned(accurate) > _unpruned(chosen[0]):
