@@ -11,7 +11,10 @@ from pathlib import Path
 
 import torch
 
-PACKAGES = ("rewa", "torch", "torchvision", "ray", "optuna", "mlflow", "numpy", "scikit-learn")
+PACKAGES = (
+    *("rewa", "torch", "torchvision", "ray", "optuna", "mlflow", "numpy", "scikit-learn"),
+    *("skglm", "numba"),
+)
 
 
 @cache
