@@ -86,6 +86,7 @@ class SparseRecovery(Workload):
     Config = SparseRecoveryConfig
     method_defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         # The paper's; its script decays y by 5e-5 per step outside the learning rate: lambda = 5e-5 / 2e-4.
+        # They are for the squared loss; the logistic loss has smaller gradients and wants smaller penalties.
         "rewa": {"lr": 2e-4, "K": 9, "M": 4, "epsilon": 0.0, "weight_decay": 0.25, "momentum": 0.0},
         # Equivalent penalties: M = 1, epsilon = 0 would be l1 with coefficient lambda.
         "sgd_l1": {"lr": 2e-4, "l1": 0.25, "momentum": 0.0},
