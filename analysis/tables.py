@@ -12,6 +12,7 @@ import pandas as pd
 from rewa.errors import UserError
 from rewa.methods import REGISTRY, Solver, get_method
 from rewa.metric import Metric
+from rewa.sparsity.frontier import HEADLINE_RATIOS
 from rewa.sweep_tables import FRONTIER_COLUMNS, RUN_COLUMNS
 
 FOCUS = "rewa"  # the method this project is about: the headline always says where it stands
@@ -19,7 +20,7 @@ DENSE = ("magnitude", "random")  # dense SGD, pruned afterwards: the best at rat
 SOLVERS = ("lasso", "adaptive_lasso", "l0_5", "l2_3", "mcp", "scad")
 FIRST_METHODS = ("rewa", "rewa_adamw", "spred", "sgd_l1", *SOLVERS)
 CONTROLS = ("magnitude", "random")
-RATIOS = (10.0, 50.0, 100.0, 200.0)  # asked about where a sweep's description does not say
+RATIOS = tuple(float(ratio) for ratio in HEADLINE_RATIOS)
 
 
 class SweepRecord(Protocol):

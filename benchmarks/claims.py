@@ -34,8 +34,8 @@ def judge(holds: Iterable[bool]) -> Verdict:
     return "partly" if any(parts) else "not reproduced"
 
 
-def claims_table(claims: Iterable[Claim]) -> str:
-    """Return the claims as a Markdown table."""
-    lines = ["| the paper claims | here | the numbers |", "|---|---|---|"]
+def claims_table(claims: Iterable[Claim], heading: str = "the paper claims") -> str:
+    """Return the claims as a Markdown table; the heading says whose they are."""
+    lines = [f"| {heading} | here | the numbers |", "|---|---|---|"]
     lines += [f"| {c.text} ({c.source}) | **{c.verdict}** | {c.evidence} |" for c in claims]
     return "\n".join(lines)

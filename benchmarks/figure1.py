@@ -24,8 +24,8 @@ from analysis.figures import RC, png
 from benchmarks.claims import Claim, claims_table, judge
 from benchmarks.command_line import parser_for, run_command
 from benchmarks.provenance import Provenance, toy_note, write_json
-from benchmarks.sparse_study import PAPER_REWA, PAPER_SEEDS, Setting, Study, recovered, rewa
-from rewa.theory import growth_threshold
+from benchmarks.sparse_study import PAPER_SEEDS, Setting, Study, recovered, rewa, smallest_start
+from rewa.record import write_text
 
 MODULE = "benchmarks.figure1"
 OUTPUT = "results/figure1"
@@ -33,8 +33,6 @@ POWERS = (3, 5, 7, 9, 11, 13)
 EXPONENTS = (0, 2, 4, 6, 8, 10)
 STARTS = (-9e-3, -1e-4, 1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 9e-3)
 COUNT = "{:,.0f}"
-GRADIENT = 2.0
-"""Size of the loss gradient at the first weight while it is near zero: 2 (v_1 - x_1) for PyTorch's MSE."""
 
 
 def grid() -> list[Setting]:
@@ -48,11 +46,6 @@ def columns(runs: pd.DataFrame) -> pd.DataFrame:
     return runs.assign(
         K=[int(c["K"]) for c in configs], M=[int(c["M"]) for c in configs], recovered=recovered(runs)
     )
-
-
-def threshold(K: int, M: int) -> float:
-    """Return the initial value above which the true weight should grow, at the paper's lambda."""
-    return growth_threshold(K, M, PAPER_REWA["weight_decay"], GRADIENT)
 
 
 def summary(runs: pd.DataFrame) -> pd.DataFrame:
@@ -77,9 +70,8 @@ def draw(table: pd.DataFrame, starts: pd.DataFrame, runs: int) -> Figure:
         figure = Figure(figsize=(12.6, 4.6), layout="constrained")
         left, middle, right = figure.subplots(1, 3, width_ratios=(1, 1, 1.25))
         _heat(left, table, "test_mse", f"test MSE, mean of {runs} runs", "{:.2f}", "viridis_r", None)
-        sizes = table.assign(support_size=table["support_size"])
         norm = LogNorm(vmin=0.3, vmax=10_000)
-        _heat(middle, sizes, "support_size", "weights above 1e-3 (truth: 1), mean", COUNT, "rocket_r", norm)
+        _heat(middle, table, "support_size", "weights above 1e-3 (truth: 1), mean", COUNT, "rocket_r", norm)
         _starts(right, starts)
         figure.suptitle(
             "ReWA on sparse recovery, d = 10,000, one true weight, noise variance 1 (Bayes 1.0, nothing 2.0)",
@@ -138,7 +130,7 @@ def _starts(axes: Axes, starts: pd.DataFrame) -> None:
             axes.plot(
                 chosen["start"], [place] * len(chosen), marker, color=colour, markersize=5, linestyle=""
             )
-        limit = threshold(K, M)
+        limit = smallest_start(K, M)
         if limit < 1e-2:
             axes.plot([max(limit, 1e-6)] * 2, [place - 0.4, place + 0.4], color="black", linewidth=1.6)
     axes.set_xscale("symlog", linthresh=1e-5)
@@ -160,7 +152,7 @@ def findings(table: pd.DataFrame, starts: pd.DataFrame) -> list[Claim]:
     zero = table[table["M"] == 0]
     rest = table[table["M"] > 0]
     agree = starts.assign(
-        expected=[s > threshold(K, M) for s, K, M in starts[["start", "K", "M"]].to_numpy()]
+        expected=[s > smallest_start(K, M) for s, K, M in starts[["start", "K", "M"]].to_numpy()]
     )
     agree = agree[agree["M"] >= 2]
     right = int((agree["expected"] == agree["recovered"]).sum())
@@ -239,7 +231,7 @@ def main() -> None:
         claims_table(claims),
         "",
     ]
-    (output / "README.md").write_text("\n".join(page))
+    write_text(output / "README.md", "\n".join(page))
     if arguments.json:
         write_json(arguments.json, provenance, table.to_dict("records"))
     print(claims_table(claims))

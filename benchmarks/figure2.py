@@ -25,7 +25,6 @@ from benchmarks.claims import Claim, claims_table, judge
 from benchmarks.command_line import parser_for, run_command
 from benchmarks.provenance import Provenance, toy_note, write_json
 from benchmarks.sparse_study import (
-    PAPER_REWA,
     PAPER_SEEDS,
     PAPER_SGD_L1,
     SPARSITY_COLUMNS,
@@ -33,8 +32,9 @@ from benchmarks.sparse_study import (
     Study,
     recovered,
     rewa,
+    smallest_start,
 )
-from rewa.theory import growth_threshold
+from rewa.record import write_text
 from rewa.workloads.sparse_recovery import PAPER_THRESHOLDS
 
 MODULE = "benchmarks.figure2"
@@ -122,9 +122,7 @@ def _panel(top: Axes, bottom: Axes, runs: pd.DataFrame, settings: list[Setting],
     top.set_title(title, loc="left", fontsize=11)
     top.set_xlabel("threshold on |x|")
     top.legend(fontsize=8, loc="upper center", ncols=2, frameon=False, columnspacing=1.0)
-    bottom.set_xticks(
-        range(len(settings)), [s.label.replace(" (", "\n(") for s in settings], rotation=30, fontsize=8
-    )
+    bottom.set_xticks(range(len(settings)), [s.label for s in settings], rotation=30, fontsize=8)
     bottom.axhline(1.0, color="black", linewidth=0.8, linestyle=":")
     bottom.axhline(2.0, color="black", linewidth=0.8, linestyle=":")
 
@@ -190,7 +188,7 @@ def starts_note(runs: pd.DataFrame) -> str:
     """Say where the true weight starts in each seed, which decides what ReWA can find."""
     first = runs[runs["method"] == "rewa"].drop_duplicates("seed")
     starts = ", ".join(f"{s}: {w:+.4f}" for s, w in zip(first["seed"], first["first_weight"], strict=True))
-    limit = growth_threshold(9, 4, PAPER_REWA["weight_decay"], 2.0)
+    limit = smallest_start(9, 4)
     return (
         f"Initial value of the true weight by seed: {starts}. At K = 9, M = 4, lambda = 0.25 only starts "
         f"above +{limit:.5f} can be recovered (`rewa.theory.growth_threshold`; Figure 1 here maps it), which "
@@ -229,7 +227,7 @@ def main() -> None:
         starts_note(runs),
         "",
     ]
-    (output / "README.md").write_text("\n".join(page))
+    write_text(output / "README.md", "\n".join(page))
     if arguments.json:
         write_json(arguments.json, provenance, table.to_dict("records"))
     print(claims)

@@ -20,6 +20,7 @@ import pandas as pd
 from analysis.figures import png
 from benchmarks.claims import Claim, claims_table, judge
 from benchmarks.command_line import parser_for, run_command
+from benchmarks.kept import KeptRows, claim_directory
 from benchmarks.phase_cells import (
     DECAYS,
     FRACTIONS,
@@ -45,8 +46,7 @@ from benchmarks.phase_maps import (
     wainwright,
 )
 from benchmarks.progress import Meter
-from benchmarks.provenance import Provenance, write_json
-from rewa.errors import UserError
+from benchmarks.provenance import Provenance, toy_note, write_json
 from rewa.record import write_text
 
 MODULE = "benchmarks.phase_transition"
@@ -63,28 +63,21 @@ def run(sweep: Sweep, output: Path) -> tuple[pd.DataFrame, int]:
     Raises:
         UserError: If the directory holds cells of another sweep, or cannot be written.
     """
-    stamp, path = output / "sweep.json", output / CELLS_FILE
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        if stamp.is_file() and stamp.read_text() != sweep.recipe:
-            raise UserError(f"{output}: holds cells of another sweep; choose another --output")
-        write_text(stamp, sweep.recipe)
-    except OSError as error:
-        raise UserError(f"{output}: cannot be written ({error.strerror})") from None
+    claim_directory(output / "sweep.json", sweep.recipe, "cells of another sweep")
+    cells = KeptRows(output / CELLS_FILE, ["n", "k"])
     # k outside: every stretch of the way has the same mix of n, so that the meter's estimate is fair.
     grid = [(n, k) for k in sweep.supports for n in sweep.samples]
-    rows: list[dict[Any, Any]] = pd.read_csv(path).to_dict("records") if path.is_file() else []
-    kept = {(row["n"], row["k"]) for row in rows}
+    kept = set(zip(cells.table["n"], cells.table["k"], strict=True))
     with Meter("phase transition", len(grid), "cells") as meter:
         meter.skip(len(kept))
         for n, k in grid:
             if (n, k) not in kept:
                 began = time.monotonic()
                 fresh = evaluate_cell(sweep, n, k)
-                rows += [{**row, "cell_seconds": round(time.monotonic() - began, 1)} for row in fresh]
-                write_text(path, pd.DataFrame(rows).to_csv(index=False))
+                seconds = round(time.monotonic() - began, 1)
+                cells.add([{**row, "cell_seconds": seconds} for row in fresh])
                 meter.advance(1)
-    return pd.DataFrame(rows).sort_values(["k", "n"], kind="stable", ignore_index=True), len(kept)
+    return cells.table.sort_values(["k", "n"], kind="stable", ignore_index=True), len(kept)
 
 
 def explanation(sweep: Sweep) -> str:
@@ -263,8 +256,7 @@ def main() -> None:
     sweep = Sweep.at(arguments.scale, arguments.repeats, arguments.seed)
     provenance = Provenance(MODULE)
     table, before = run(sweep, output)
-    # The left column is theory, not the paper's claims.
-    claims = claims_table(findings(table, sweep)).replace("the paper claims", "expected", 1)
+    claims = claims_table(findings(table, sweep), "expected")  # of theory, not of the paper
     (output / "phase_transition.png").write_bytes(png(draw(table, sweep.d, NOISE, sweep.starts)))
     page = [
         "# Phase transitions: exact support recovery over n and k\n",
@@ -272,6 +264,7 @@ def main() -> None:
         f"- scale: {arguments.scale}; seed {sweep.seed}; {sweep.repeats} problems per cell; "
         f"the cells took {table.drop_duplicates(['n', 'k'])['cell_seconds'].sum() / 60:.0f} min, "
         f"{before} of {len(sweep.samples) * len(sweep.supports)} were there before\n",
+        *toy_note(arguments.scale),
         explanation(sweep),
         "![phase transitions](phase_transition.png)\n",
         claims,

@@ -19,8 +19,9 @@ import pandas as pd
 from analysis.figures import png
 from benchmarks.claims import claims_table
 from benchmarks.command_line import parser_for, run_command
+from benchmarks.kept import KeptRows, claim_directory
 from benchmarks.progress import Meter
-from benchmarks.provenance import Provenance, write_json
+from benchmarks.provenance import Provenance, toy_note, write_json
 from benchmarks.regimes_claims import findings, page
 from benchmarks.regimes_data import Regime, regimes
 from benchmarks.regimes_figure import draw
@@ -46,18 +47,15 @@ class Study:
 
     def __init__(self, output: Path, scale: str) -> None:
         self.regimes, self.epochs = regimes(scale), EPOCHS[scale]
-        self.path = output / "runs.csv"
         recipe = {"regimes": [asdict(r) for r in self.regimes], "grids": GRIDS, "epochs": self.epochs}
         text = json.dumps({**recipe, "batch": BATCH}, indent=1) + "\n"
-        stamp = output / "recipe.json"
-        try:
-            output.mkdir(parents=True, exist_ok=True)
-            if stamp.is_file() and stamp.read_text() != text:
-                raise UserError(f"{output}: holds runs of another recipe; choose another --output")
-            write_text(stamp, text)
-        except OSError as error:
-            raise UserError(f"{output}: cannot be written ({error.strerror})") from None
-        self.runs = pd.read_csv(self.path) if self.path.is_file() else pd.DataFrame(columns=UNIT)
+        claim_directory(output / "recipe.json", text, "runs of another recipe")
+        self._kept = KeptRows(output / "runs.csv", UNIT)
+
+    @property
+    def runs(self) -> pd.DataFrame:
+        """All runs kept so far."""
+        return self._kept.table
 
     def run(self, seeds: Sequence[int]) -> pd.DataFrame:
         """Run what is missing and return the runs of these data seeds, one row per setting.
@@ -84,9 +82,7 @@ class Study:
                 config = {"setting": index, "config": json.dumps(setting), "seconds": round(fits.seconds, 2)}
                 rows.append({**unit, **config, **measured})
             meter.advance(1)
-        fresh = pd.DataFrame(rows)
-        self.runs = fresh if self.runs.empty else pd.concat([self.runs, fresh], ignore_index=True)
-        write_text(self.path, self.runs.to_csv(index=False))
+        self._kept.add(rows)
 
 
 def main() -> None:
@@ -106,7 +102,7 @@ def main() -> None:
     write_text(output / "table.csv", table.to_csv(index=False, float_format="%.5g"))
     minutes = float(runs.groupby(UNIT)["seconds"].first().sum()) / 60
     text = page(table, claims, study.regimes, study.epochs, arguments.repeats, minutes, provenance)
-    write_text(output / "README.md", text)
+    write_text(output / "README.md", "\n".join([text, *toy_note(arguments.scale)]))
     if arguments.json:
         write_json(arguments.json, provenance, json.loads(table.to_json(orient="records")))
     print(headline(table))

@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 import torch
 
+from benchmarks.kept import KeptRows, claim_directory
 from benchmarks.progress import Meter
-from rewa.errors import UserError
 from rewa.linear import LinearSolution
 from rewa.methods import get_method
 from rewa.packed import PackedEpoch, PackedTrial, train_packed
-from rewa.record import write_text
+from rewa.theory import growth_threshold
 from rewa.training import fit
 from rewa.workloads.sparse_recovery import PAPER_THRESHOLDS, SparseRecovery
 
@@ -31,6 +31,8 @@ PACKABLE = ("rewa", "sgd_l1", "spred")
 KEY = ["method", "config", "seed", "start"]
 
 PAPER_REWA: Mapping[str, float] = SparseRecovery.method_defaults["rewa"]
+GRADIENT = 2.0
+"""Size of the loss gradient at the first weight while it is near zero: 2 (v_1 - x_1) for PyTorch's MSE."""
 PAPER_SGD_L1: Mapping[str, float] = SparseRecovery.method_defaults["sgd_l1"]
 
 
@@ -53,6 +55,11 @@ def rewa(label: str, **changes: float) -> Setting:
     return Setting(label, "rewa", {**PAPER_REWA, **changes})
 
 
+def smallest_start(K: float, M: float) -> float:
+    """Return the initial value above which the true weight should grow, at the paper's lambda."""
+    return growth_threshold(K, M, PAPER_REWA["weight_decay"], GRADIENT)
+
+
 class Study:
     """All runs of one output directory on one workload.
 
@@ -72,17 +79,15 @@ class Study:
         workload = SparseRecovery.from_values(values, torch.device("cpu"))
         assert isinstance(workload, SparseRecovery)
         self.workload = workload
-        self.path = output / RUNS_FILE
+        self.name = output.name
         recipe = json.dumps(workload.config.model_dump(), sort_keys=True)
-        stamp = output / "workload.json"
-        try:
-            output.mkdir(parents=True, exist_ok=True)
-            if stamp.is_file() and stamp.read_text() != recipe:
-                raise UserError(f"{output}: holds runs of other workload settings; choose another --output")
-            write_text(stamp, recipe)
-        except OSError as error:
-            raise UserError(f"{output}: cannot be written ({error.strerror})") from None
-        self.runs = pd.read_csv(self.path) if self.path.is_file() else pd.DataFrame(columns=KEY)
+        claim_directory(output / "workload.json", recipe, "runs of other workload settings")
+        self._kept = KeptRows(output / RUNS_FILE, KEY)
+
+    @property
+    def runs(self) -> pd.DataFrame:
+        """All runs kept so far."""
+        return self._kept.table
 
     def run(
         self, settings: Sequence[Setting], seeds: Sequence[int], starts: Sequence[float] | None = None
@@ -99,17 +104,17 @@ class Study:
         """
         planned = starts if starts is not None else (np.nan,)
         wanted = [(s, seed, start) for seed in seeds for s in settings for start in planned]
-        with Meter(self.path.parent.name, len(wanted)) as meter:
+        with Meter(self.name, len(wanted)) as meter:
             for seed in seeds:
                 missing = [
                     (s, start) for s, at, start in wanted if at == seed and not self._has(s, at, start)
                 ]
                 meter.skip(len(settings) * len(planned) - len(missing))
                 for setting, _ in (m for m in missing if m[0].method not in PACKABLE):
-                    self._keep([self._solved(setting, seed)])
+                    self._kept.add([self._solved(setting, seed)])
                     meter.advance(1)
                 if packed := [m for m in missing if m[0].method in PACKABLE]:
-                    self._keep(self._packed(packed, seed, meter))
+                    self._kept.add(self._packed(packed, seed, meter))
         rows = [self._rows(s, seed, start).assign(label=s.label) for s, seed, start in wanted]
         return pd.concat(rows, ignore_index=True)
 
@@ -128,12 +133,6 @@ class Study:
         return runs[
             (runs["method"] == setting.method) & (runs["config"] == setting.key) & (runs["seed"] == seed) & at
         ]
-
-    def _keep(self, rows: list[dict[str, Any]]) -> None:
-        """Add rows and write the file, whole."""
-        fresh = pd.DataFrame(rows)
-        self.runs = fresh if self.runs.empty else pd.concat([self.runs, fresh], ignore_index=True)
-        write_text(self.path, self.runs.to_csv(index=False))
 
     def _packed(self, runs: Sequence[tuple[Setting, float]], seed: int, meter: Meter) -> list[dict[str, Any]]:
         """Train all settings of one seed in one pack, from the initial weights that ``fit`` would draw."""

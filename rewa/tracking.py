@@ -28,6 +28,7 @@ from rewa.run_payload import (
     table_of,
     tags_of,
 )
+from rewa.sparsity.frontier import HEADLINE_RATIOS
 from rewa.store_uri import resolve_uri, sqlite_path
 from rewa.sweep_tables import SweepRecord, build_tables
 
@@ -39,8 +40,6 @@ RECORD_ARTIFACT = "record.json"
 FRONTIER_ARTIFACT = "frontier.json"
 META_ARTIFACT = "sweep.json"
 FINISHED = "FINISHED"
-HEADLINE_RATIOS = (10.0, 50.0, 100.0, 200.0)
-"""Compressions asked about where a sweep's description does not say."""
 DERIVED_PHASES = ("summary", mlflow_view.CURVES_PHASE)
 """Phases of runs that are no trainings: they are made from the others."""
 

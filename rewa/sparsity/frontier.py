@@ -24,6 +24,9 @@ THRESHOLDS: tuple[float, ...] = (
 )
 """The paper's absolute thresholds on |x|."""
 
+HEADLINE_RATIOS: tuple[float, ...] = (10, 50, 100, 200)
+"""Compressions that are asked about where a workload does not say otherwise."""
+
 Evaluate = Callable[[nn.Module], Mapping[str, float]]
 """Evaluates a model: metric by split ("val", "test")."""
 

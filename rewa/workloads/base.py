@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from rewa.config import Settings
 from rewa.linear import LinearProblem, LinearSolution
 from rewa.metric import Metric
-from rewa.sparsity.frontier import RATIOS, THRESHOLDS
+from rewa.sparsity.frontier import HEADLINE_RATIOS, RATIOS, THRESHOLDS
 
 Batch = tuple[Tensor, Tensor]
 
@@ -87,7 +87,7 @@ class Workload(ABC):
     @property
     def headline_ratios(self) -> tuple[float, ...]:
         """Compressions that the report asks about."""
-        return (10, 50, 100, 200)
+        return HEADLINE_RATIOS
 
     @property
     def thresholds(self) -> tuple[float, ...]:
