@@ -70,25 +70,6 @@ def pick_device(name: str) -> torch.device:
     return torch.device("cuda" if name != "cpu" and available else "cpu")
 
 
-def warmup_cosine(step: int, total: int, warmup: float) -> float:
-    """Return the learning-rate factor of a step: linear warm-up, then cosine to zero.
-
-    Args:
-        step: 0 for the first step.
-        total: Number of steps.
-        warmup: Share of the steps that warm up.
-    """
-    ramp = round(warmup * total)
-    if step < ramp:
-        return (step + 1) / ramp
-    return 0.5 * (1.0 + math.cos(math.pi * (step - ramp) / max(1, total - ramp)))
-
-
-def schedule_sum(total: int, warmup: float) -> float:
-    """Return the sum of the schedule's factors over all steps (sum of gamma_t = lr times this)."""
-    return math.fsum(warmup_cosine(step, total, warmup) for step in range(total))
-
-
 def fit(
     workload: Workload,
     method: Method,
@@ -170,8 +151,7 @@ def _descend(
     order = torch.Generator().manual_seed(seed)
     optimizer = method.prepare(model)
     epochs, every = workload.config.epochs, workload.config.eval_every
-    total, warmup = epochs * workload.steps_per_epoch, workload.config.warmup
-    scheduler = LambdaLR(optimizer, lambda step: warmup_cosine(step, total, warmup))
+    scheduler = LambdaLR(optimizer, workload.schedule)
     for number in range(1, epochs + 1):
         lr = float(scheduler.get_last_lr()[0])
         model.train()

@@ -6,16 +6,15 @@ from typing import Any, Literal
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from rewa import training
 from rewa.errors import UserError
 from rewa.methods import get_method
 from rewa.metric import Metric
+from rewa.schedules import warmup_cosine
 from rewa.sparsity.frontier import RATIOS, THRESHOLDS
-from rewa.training import Epoch, TrainingResult, fit, pick_device, schedule_sum, warmup_cosine
+from rewa.training import Epoch, TrainingResult, fit, pick_device
 from rewa.workloads.base import Batch, Workload, WorkloadConfig
 from rewa.workloads.digits import Digits
 
@@ -39,36 +38,6 @@ def digits() -> Digits:
 
 def run(workload: Workload, method: str, seed: int = 0, **values: Any) -> TrainingResult:
     return fit(workload, get_method(method).from_values({"lr": 0.1, **values}), seed)
-
-
-steps = st.integers(1, 500)
-shares = st.floats(0, 0.99)
-
-
-@given(total=steps, warmup=shares)
-def test_schedule_ends_peak_and_range(total: int, warmup: float) -> None:
-    ramp = round(warmup * total)
-    factors = [warmup_cosine(step, total, warmup) for step in range(total + 1)]
-    assert all(0 <= factor <= 1 for factor in factors)
-    if ramp < total:
-        assert factors[total] == pytest.approx(0, abs=1e-15)
-        assert factors[ramp] == 1
-        assert all(a >= b for a, b in zip(factors[ramp:], factors[ramp + 1 :], strict=False))
-    assert factors[:ramp] == pytest.approx([(step + 1) / ramp for step in range(ramp)])
-
-
-def test_schedule_by_hand() -> None:
-    """Two steps up, then the cosine at 0, 60, 120 and 180 degrees."""
-    factors = [warmup_cosine(step, 5, 0.4) for step in range(6)]
-    assert factors == pytest.approx([0.5, 1, 1, 0.75, 0.25, 0], abs=1e-15)
-
-
-@given(total=steps, warmup=shares)
-def test_schedule_sum_in_closed_form(total: int, warmup: float) -> None:
-    """A ramp of r steps adds (r + 1) / 2, a cosine of n steps adds (n + 1) / 2."""
-    ramp = round(warmup * total)
-    expected = sum((count + 1) / 2 for count in (ramp, total - ramp) if count)
-    assert schedule_sum(total, warmup) == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("method", ["rewa", "random"])

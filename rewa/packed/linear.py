@@ -14,7 +14,7 @@ from rewa.errors import UserError
 from rewa.linear import LinearLoss
 from rewa.packed.pack import F32, I64, Pack, checked, default_workers, shares, thread_pool
 from rewa.packed.table import PackedTrial
-from rewa.training import warmup_cosine
+from rewa.schedules import warmup_cosine
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def train_packed(
         epochs: Passes over the data.
         batch_size: Samples per step; an epoch's last batch may be smaller.
         seed: Decides the order of the data, as in ``fit``.
-        warmup: Share of the steps that warm up; see :func:`rewa.training.warmup_cosine`.
+        warmup: Share of the steps that warm up; see :func:`rewa.schedules.warmup_cosine`.
         loss: "squared" is torch's mse_loss (no half), "logistic" binary_cross_entropy_with_logits.
         on_epoch: Called after every epoch; may return the indices of trials to stop there.
         workers: Threads; default: the number of cores.

@@ -13,7 +13,7 @@ from rewa.linear import LinearLoss
 from rewa.packed.linear import check_targets
 from rewa.packed.pack import F32, I64, Pack, checked, default_workers, shares, thread_pool
 from rewa.packed.table import PackedTrial
-from rewa.training import warmup_cosine
+from rewa.schedules import warmup_cosine
 
 ROWS_TOGETHER = 64
 """Trainings of one problem that one call takes: enough to amortise it, and their state fits in the cache."""
@@ -61,7 +61,7 @@ def train_batch_of_problems(
         steps: Gradient steps.
         init_bias: Any shape that broadcasts to (P, S); default 0.
         counts: Shape (P,): problem p uses its first ``counts[p]`` samples; default n.
-        warmup: Share of the steps that warm up; see :func:`rewa.training.warmup_cosine`.
+        warmup: Share of the steps that warm up; see :func:`rewa.schedules.warmup_cosine`.
         factors: Shape (steps,): factors on the learning rates, instead of warm-up and cosine.
         loss: As in :func:`rewa.packed.train_packed`.
         intercept: Train the bias too; default: it stays.

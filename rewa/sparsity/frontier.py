@@ -43,6 +43,7 @@ class OperatingPoint:
             ratio it can exceed the target, where the model holds exact zeros already.
         compression_total: All parameters / (non-zero prunable weights + all other parameters).
         metric: The workload's metric: an accuracy as a fraction in [0, 1], an error, a loss.
+        recalibrated: Whether batch-norm statistics were recomputed after pruning.
     """
 
     split: str
@@ -51,6 +52,7 @@ class OperatingPoint:
     compression: float
     compression_total: float
     metric: float
+    recalibrated: bool = False
 
 
 def measure_frontier(

@@ -22,7 +22,7 @@ from rewa.sweep.space import SearchSpace, space_from_values
 from rewa.sweep.trial import TrialSpec, describe
 from rewa.sweep.writer import TrackingWriter
 from rewa.tracking import Tracker
-from rewa.training import pick_device, schedule_sum
+from rewa.training import pick_device
 from rewa.workloads import get_workload
 
 
@@ -145,8 +145,7 @@ def run_sweep(
     planned = [] if missing > 0 else _to_confirm(space, folder, template)
     ran = 0
     if missing > 0 or planned:
-        schedule = schedule_sum(workload.config.epochs * workload.steps_per_epoch, workload.config.warmup)
-        ran = _run_missing(space, folder, template, schedule, tracking_uri, address)
+        ran = _run_missing(space, folder, template, workload.schedule_sum, tracking_uri, address)
     meta["wall_seconds"] = round(meta.get("wall_seconds", 0.0) + time.monotonic() - started, 1)
     folder.write_meta(meta)
     searched = folder.records("search")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -13,9 +13,12 @@ from torch import Tensor, nn
 from rewa.config import Settings
 from rewa.linear import LinearProblem, LinearSolution
 from rewa.metric import Metric
+from rewa.schedules import schedule_sum, warmup_cosine
 from rewa.sparsity.frontier import HEADLINE_RATIOS, RATIOS, THRESHOLDS
 
 Batch = tuple[Tensor, Tensor]
+
+Precision = Literal["fp32", "bf16", "fp16"]
 
 Findings = dict[str, float | dict[str, float]]
 """What a workload measures beside its metric: numbers by name, or maps of them."""
@@ -28,6 +31,11 @@ class WorkloadConfig(Settings):
     batch_size: int = Field(default=64, ge=1)
     warmup: float = Field(default=0.05, ge=0, lt=1, description="share of the steps, linear from 0")
     eval_every: int = Field(default=1, ge=1, description="epochs between evaluations on validation")
+    precision: Precision = Field(default="fp32", description="of the forward pass; weights stay float32")
+
+    machine: ClassVar[frozenset[str]] = frozenset()
+    """Settings that say where data are and how they are read, not what is trained: runs that differ only in
+    these are runs of one setting."""
 
 
 class Workload(ABC):
@@ -47,6 +55,9 @@ class Workload(ABC):
     """Per method, settings for ``rewa train`` where the command line gives none."""
     default_seed: ClassVar[int] = 0
     """Seed of ``rewa train`` where the command line gives none."""
+    shares_batches: ClassVar[bool] = False
+    """Whether :meth:`batches` yields only this process's share when several processes train one model (items
+    r, r + w, r + 2w, ... of every batch for process r of w); otherwise the training loop takes the share."""
     is_linear: ClassVar[bool] = False
     """Whether :meth:`linear_problem` gives one, so that solvers can be used."""
     Config: ClassVar[type[WorkloadConfig]] = WorkloadConfig
@@ -73,6 +84,16 @@ class Workload(ABC):
     def ratios_for(cls, config: Any) -> tuple[float, ...]:
         """Return the target compressions of the frontier under a config; they include 1."""
         return RATIOS
+
+    @classmethod
+    def label_for(cls, config: Any) -> str:
+        """Return the name under which runs by hand are kept; variants that must not be mixed differ in it."""
+        return cls.name
+
+    @property
+    def label(self) -> str:
+        """Name under which runs by hand are kept."""
+        return self.label_for(self.config)
 
     @property
     def metric(self) -> Metric:
@@ -115,6 +136,17 @@ class Workload(ABC):
     def evaluate(self, model: nn.Module, split: str) -> float:
         """Return the metric on a split; the model is in evaluation mode."""
 
+    def calibration_batches(self) -> Iterator[Tensor] | None:
+        """Return inputs from the training split to recompute batch-norm statistics on, always the same.
+
+        Default: ``None``, for models without batch norm; the frontier then has no recalibrated points.
+        """
+        return None
+
+    def description(self) -> dict[str, Any]:
+        """Return what a result says of the workload beside its settings, such as the loader of the data."""
+        return {}
+
     def findings(self, model: nn.Module) -> Findings:
         """Return what else is worth knowing of a trained model, by name; a map for several of a kind.
 
@@ -137,6 +169,20 @@ class Workload(ABC):
             NotImplementedError: If the model is not linear.
         """
         raise NotImplementedError(f"workload {self.name!r} is no linear problem.")
+
+    def schedule(self, step: int) -> float:
+        """Return the learning-rate factor of a step, 0 for the first. Default: warm-up and cosine."""
+        return warmup_cosine(step, self.total_steps, self.config.warmup)
+
+    @property
+    def schedule_sum(self) -> float:
+        """Sum of the learning-rate factors over all steps."""
+        return schedule_sum(self.schedule, self.total_steps)
+
+    @property
+    def total_steps(self) -> int:
+        """Optimizer steps in a whole training."""
+        return int(self.config.epochs) * self.steps_per_epoch
 
     @property
     def steps_per_epoch(self) -> int:

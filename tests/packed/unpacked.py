@@ -15,7 +15,7 @@ from rewa.data.resident import ResidentSplit
 from rewa.methods import GradientMethod, get_method
 from rewa.optim import X_FLOOR
 from rewa.packed import PackedTrial
-from rewa.training import warmup_cosine
+from rewa.schedules import warmup_cosine
 
 
 @dataclass(frozen=True)
