@@ -1,4 +1,4 @@
-"""Several processes that train one model: rank, share, and sums over all. With one process all are trivial."""
+"""Several processes that train one model: rank, share, sums over all; trivial with one process."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ class ImageLoader(ABC):
 
     @abstractmethod
     def spec(self) -> dict[str, str | int | bool]:
-        """Return what a result says of the loader: at least ``loader`` (its name) and ``resize`` (the kernel)."""
+        """Return what a result says of the loader: at least its name as ``loader`` and ``resize``."""
 
     def close(self) -> None:  # noqa: B027 - most loaders hold nothing open
         """Let go of files, threads and processes; the loader is not used again."""
