@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from rewa.optim import prunable_weights
+from rewa.sparsity.ranking import check_ratios, rank_weights
 
 RATIOS: tuple[float, ...] = (1, 2, 5, 10, 20, 33, 50, 75, 100, 150, 200, 350, 500, 1000)
 """Target compression ratios of the primary axis."""
@@ -30,6 +30,9 @@ HEADLINE_RATIOS: tuple[float, ...] = (10, 50, 100, 200)
 Evaluate = Callable[[nn.Module], Mapping[str, float]]
 """Evaluates a model: metric by split ("val", "test")."""
 
+Recalibrate = Callable[[nn.Module], None]
+"""Recomputes a model's batch-norm statistics in place."""
+
 
 @dataclass(frozen=True)
 class OperatingPoint:
@@ -42,7 +45,7 @@ class OperatingPoint:
         compression: Prunable weights / non-zero prunable weights; inf when none is left. At a target
             ratio it can exceed the target, where the model holds exact zeros already.
         compression_total: All parameters / (non-zero prunable weights + all other parameters).
-        metric: The workload's metric: an accuracy as a fraction in [0, 1], an error, a loss.
+        metric: The workload's metric: an accuracy as a fraction in [0, 1], an error, a loss. NaN is kept.
         recalibrated: Whether batch-norm statistics were recomputed after pruning.
     """
 
@@ -61,74 +64,78 @@ def measure_frontier(
     scores: Mapping[str, Tensor] | None = None,
     ratios: Sequence[float] = RATIOS,
     thresholds: Sequence[float] = THRESHOLDS,
+    recalibrate: Recalibrate | None = None,
 ) -> list[OperatingPoint]:
     """Prune a model step by step and evaluate it at every operating point.
 
     One sort serves all points, and points that keep the same number of weights share an evaluation.
 
     Args:
-        model: A model with plain weights; restored before returning.
-        evaluate: Called once per distinct number of weights kept.
+        model: A model with plain weights; restored before returning, buffers included.
+        evaluate: Called once per distinct number of weights kept, and once more for it if recalibrated.
         scores: For each prunable weight, a tensor of its shape; larger is kept longer. Default: magnitude.
         ratios: Target compression ratios, each >= 1.
         thresholds: Absolute thresholds; as many weights are removed as have |x| <= t, lowest scores
             first (for magnitude scores, exactly those weights).
+        recalibrate: Recomputes batch-norm statistics of the pruned model in place, such as
+            :func:`rewa.sparsity.recalibration.recalibrate` on fixed inputs; it may change buffers only.
+            Every number of kept weights is then evaluated a second time after it, all of them included.
+            Default: none, and no recalibrated points.
 
     Returns:
-        One point per split, criterion and value, in that order.
+        One point per split, criterion and value, in that order; then the recalibrated ones likewise.
 
     Raises:
         ValueError: If the model has no prunable weights, or a ratio is below 1.
     """
-    weights = prunable_weights(model)
-    if not weights:
-        raise ValueError("the model has no convolution or linear weights to prune.")
     if not ratios and not thresholds:
         raise ValueError("give at least one target ratio or threshold.")
-    if any(ratio < 1 for ratio in ratios):
-        raise ValueError(f"target ratios must be >= 1, got {min(ratios)}.")
-    original = torch.cat([w.detach().flatten() for w in weights.values()])
-    magnitude = original.abs()
-    ranked = magnitude if scores is None else torch.cat([scores[name].flatten() for name in weights])
-    order = ranked.argsort(descending=True, stable=True)
-    total = sum(p.numel() for p in model.parameters())
-    others = total - original.numel()
-    kept_nonzero = (original[order] != 0).cumsum(0)
-
+    check_ratios(ratios)
+    ranking = rank_weights(model, scores)
+    magnitude = ranking.values.abs()
     keeps: list[tuple[str, float, int]] = [
-        *(("ratio", float(r), max(1, int(original.numel() // r))) for r in ratios),
+        *(("ratio", float(r), ranking.kept_at(r)) for r in ratios),
         *(("threshold", float(t), int((magnitude > t).sum())) for t in thresholds),
     ]
-    measured: dict[int, Mapping[str, float]] = {}
+    measured: dict[tuple[bool, int], Mapping[str, float]] = {}
+    buffers = {} if recalibrate is None else {name: b.clone() for name, b in model.named_buffers()}
     try:
         for keep in sorted({keep for _, _, keep in keeps}, reverse=True):
-            pruned = original.clone()
-            pruned[order[keep:]] = 0
-            _write(weights, pruned)
-            measured[keep] = evaluate(model)
+            ranking.write(keep)
+            measured[False, keep] = evaluate(model)
+            if recalibrate is not None:
+                recalibrate(model)
+                measured[True, keep] = evaluate(model)
+                _restore(model, buffers)
     finally:
-        _write(weights, original)
+        ranking.write(ranking.values.numel())
+        _restore(model, buffers)
 
+    weights, total = ranking.values.numel(), sum(p.numel() for p in model.parameters())
+    others = total - weights
+    kept_nonzero = (ranking.values[ranking.order] != 0).cumsum(0)
     points = []
-    for split in next(iter(measured.values())):
-        for criterion, value, keep in keeps:
-            nonzero = int(kept_nonzero[keep - 1]) if keep else 0
-            points.append(
-                OperatingPoint(
-                    split=split,
-                    criterion=criterion,
-                    value=value,
-                    compression=original.numel() / nonzero if nonzero else float("inf"),
-                    compression_total=total / (nonzero + others) if nonzero + others else float("inf"),
-                    metric=float(measured[keep][split]),
+    for recalibrated in (False, True) if recalibrate is not None else (False,):
+        for split in measured[False, keeps[0][2]]:
+            for criterion, value, keep in keeps:
+                nonzero = int(kept_nonzero[keep - 1]) if keep else 0
+                points.append(
+                    OperatingPoint(
+                        split=split,
+                        criterion=criterion,
+                        value=value,
+                        compression=weights / nonzero if nonzero else float("inf"),
+                        compression_total=total / (nonzero + others) if nonzero + others else float("inf"),
+                        metric=float(measured[recalibrated, keep][split]),
+                        recalibrated=recalibrated,
+                    )
                 )
-            )
     return points
 
 
 @torch.no_grad()
-def _write(weights: Mapping[str, nn.Parameter], flat: Tensor) -> None:
-    """Copy a flat vector back into the weights."""
-    pieces = torch.split(flat, [w.numel() for w in weights.values()])
-    for weight, piece in zip(weights.values(), pieces, strict=True):
-        weight.copy_(piece.view_as(weight))
+def _restore(model: nn.Module, buffers: Mapping[str, Tensor]) -> None:
+    """Copy saved buffers back."""
+    for name, buffer in model.named_buffers():
+        if name in buffers:
+            buffer.copy_(buffers[name])
