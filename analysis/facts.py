@@ -13,7 +13,7 @@ from rewa.metric import Metric
 DESCRIPTION = frozenset(
     (
         *("name", "model", "metric", "direction", "chance", "ideal", "headline_ratios"),
-        *("epochs", "batch_size", "warmup", "eval_every"),
+        *("epochs", "batch_size", "warmup", "eval_every", "precision"),
         *("train_size", "val_size", "test_size", "prunable_weights", "parameters"),
     )
 )
@@ -47,7 +47,7 @@ def fairness(record: SweepRecord, metric: Metric) -> list[tuple[str, str]]:
     goal = (
         f"{_area(metric, objective.get('reference', '?'))} over "
         f"log10(compression) up to {_plain(objective.get('max_compression', '?'))}x, criterion "
-        f"{objective.get('criterion', '?')}"
+        f"{objective.get('criterion', '?')}{_axis(record, objective)}"
     )
     what = " ".join(str(workload[key]) for key in ("name", "model") if workload.get(key))
     confirm = _listed(meta.get("confirm_seeds"))
@@ -80,6 +80,15 @@ def fairness(record: SweepRecord, metric: Metric) -> list[tuple[str, str]]:
     return [(label, value) for label, value in facts.items() if value]
 
 
+def _axis(record: SweepRecord, objective: dict[str, Any]) -> str:
+    """Say whether the objective is after batch-norm recalibration; nothing where nobody asked."""
+    if not objective.get("recalibrated"):
+        return ""
+    if record.frontier["recalibrated"].astype(bool).any():
+        return ", after batch-norm recalibration"
+    return ", without the recalibration asked for: the model has no batch norm"
+
+
 def _area(metric: Metric, reference: object) -> str:
     """Name the area that the search maximises."""
     if metric.is_share:
@@ -104,6 +113,8 @@ def _budget(record: SweepRecord, workload: dict[str, Any]) -> str:
     labels = (("epochs", "epochs"), ("batch_size", "examples per batch"))
     told = ", ".join(f"{workload[key]} {label}" for key, label in labels if workload.get(key))
     solvers = [method for method in all_methods(record) if is_solver(method)]
+    if told and workload.get("precision", "fp32") != "fp32":
+        told += f", {workload['precision']}"
     if told and solvers:
         told += f"; {text.join(solvers)} solve directly and have no epochs"
     return told

@@ -20,6 +20,7 @@ from analysis.hypervolume import (
 from analysis.notes import excess_note, front_note, hypervolume_note, noise_note, references_note
 from analysis.pareto import gains, pareto_front
 from analysis.questions import Question
+from analysis.recalibration import collapse_notes, recalibration_block
 from analysis.standing import standing
 from analysis.summary import Summary
 from analysis.tables import section
@@ -47,6 +48,8 @@ def context(summary: Summary) -> dict[str, Any]:
         "ratios": ratio_rows(summary),
         "ratio_methods": [m for m in summary.methods if m in set(summary.points["method"])],
         "noise_note": noise_note(summary),
+        "recalibration": recalibration_block(summary),
+        "collapse": collapse_notes(summary),
         "front": front_rows(summary),
         "front_note": front_note(summary),
         "search": search_rows(summary),

@@ -75,7 +75,11 @@ def candidates(frontier: pd.DataFrame) -> pd.DataFrame:
 
 
 def mean_frontier(
-    frontier: pd.DataFrame, config_columns: list[str], metric: Metric, criterion: str = "ratio"
+    frontier: pd.DataFrame,
+    config_columns: list[str],
+    metric: Metric,
+    criterion: str = "ratio",
+    recalibrated: bool = False,
 ) -> pd.DataFrame:
     """Average every candidate setting over its seeds.
 
@@ -85,6 +89,7 @@ def mean_frontier(
         metric: What is measured. A value that is no number counts as the worst there is: left out, it would
             leave the mean to the lucky seeds.
         criterion: ``ratio`` or ``threshold``.
+        recalibrated: Take the points after batch-norm recalibration; default those as pruned.
 
     Returns:
         One row per (method, trial, value) with `SETTING_COLUMNS` and the config columns.
@@ -93,7 +98,8 @@ def mean_frontier(
         one.
     """
     require_columns("frontier", frontier.columns, (*FRONTIER_COLUMNS, *config_columns))
-    rows = candidates(frontier[frontier["criterion"] == criterion])
+    asked = (frontier["criterion"] == criterion) & (frontier["recalibrated"].astype(bool) == recalibrated)
+    rows = candidates(frontier[asked])
     rows = rows.assign(metric=rows["metric"].astype(float).fillna(metric.worst))
     numbers = ["metric", "compression", "compression_total"]
     by_seed = rows.groupby([*POINT, "split", "seed"], as_index=False)[numbers].mean()

@@ -173,7 +173,7 @@ def pareto_table(
     methods: list[str] | None = None,
     ratios: Sequence[float] = RATIOS,
 ) -> pd.DataFrame:
-    """The table of pareto.csv, before its columns are named after the metric.
+    """The table of pareto.csv, before its columns are named after the metric, from the raw frontier.
 
     Args:
         frontier: The pooled frontier table of a sweep.

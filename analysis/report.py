@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from analysis import figures
 from analysis.page import context
 from analysis.questions import PARETO_COLUMNS
+from analysis.recalibration import paired
 from analysis.summary import Summary, summarise
 from analysis.tables import SweepRecord, check_record, named_metric
 from rewa import tracking
@@ -101,19 +102,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _curves(summary: Summary) -> dict[str, list[CurvePoint]]:
-    """The figure's lines, for the tracker."""
+    """The figure's lines, for the tracker, raw and recalibrated."""
+    renewed = not summary.renewed.empty
     return {
         str(method): [
             CurvePoint(
                 ratio=float(point["value"]),
                 compression=float(point["compression"]),
-                val_metric=float(point["val_metric"]),
-                test_metric=float(point["test_metric_mean"]),
+                val_metric=float(point["val_metric_raw"]),
+                test_metric=float(point["test_metric_mean_raw"]),
                 trial=str(point["trial"]),
+                val_recalibrated=float(point["val_metric_renewed"]) if renewed else None,
+                test_recalibrated=float(point["test_metric_mean_renewed"]) if renewed else None,
             )
             for point in points.to_dict("records")
         ]
-        for method, points in summary.points.groupby("method", sort=False)
+        for method, points in paired(summary).groupby("method", sort=False)
     }
 
 
@@ -146,7 +150,8 @@ def _make(output: Path) -> None:
 
 def _frontier(summary: Summary, *, narrow: bool = False) -> Figure:
     metric = summary.metric
-    title = f"{summary.record.name}: test {metric.name} against compression"
+    how = ", batch norm recalibrated" if summary.recalibrated else ""
+    title = f"{summary.record.name}: test {metric.name} against compression{how}"
     return figures.frontier_figure(summary.points, summary.dense, title, metric, narrow=narrow)
 
 

@@ -23,7 +23,11 @@ class Summary:
         metric: What is measured.
         ratios: The compressions the report asks about.
         methods: Every method of the sweep in display order.
-        settings: What `mean_frontier` returned for ratios.
+        recalibrated: Whether the numbers below are after batch-norm recalibration: where the sweep's
+            objective says so and the models have batch norm.
+        raw: What `mean_frontier` returned for ratios, as pruned.
+        renewed: The same after batch-norm recalibration; empty without it.
+        settings: The one of the two that everything is chosen and compared on.
         points: What `best_attained` returned.
         dense: The dense reference.
         answers: What `answers` returned.
@@ -33,6 +37,9 @@ class Summary:
     metric: Metric
     ratios: tuple[float, ...]
     methods: list[str]
+    recalibrated: bool
+    raw: pd.DataFrame
+    renewed: pd.DataFrame
     settings: pd.DataFrame
     points: pd.DataFrame
     dense: Dense | None
@@ -57,25 +64,33 @@ class Summary:
     @property
     def headline(self) -> list[str]:
         """The first sentences."""
-        return headline(
+        sentences = headline(
             self.points,
             self.metric,
             ratios=self.ratios,
             dense=self.dense,
             test_size=self.test_size,
         )
+        note = ["All these values are after batch-norm recalibration of the pruned models."]
+        return sentences + (note if self.recalibrated else [])
 
 
 def summarise(record: SweepRecord) -> Summary:
     """Compute what the page, the figures and pareto.csv share."""
     metric, ratios = metric_of(record.meta), headline_ratios(record.meta)
     methods = all_methods(record)
-    settings = mean_frontier(record.frontier, record.config_columns, metric)
+    raw = mean_frontier(record.frontier, record.config_columns, metric)
+    renewed = mean_frontier(record.frontier, record.config_columns, metric, recalibrated=True)
+    recalibrated = bool(section(record.meta, "objective").get("recalibrated")) and not renewed.empty
+    settings = renewed if recalibrated else raw
     return Summary(
         record=record,
         metric=metric,
         ratios=ratios,
         methods=methods,
+        recalibrated=recalibrated,
+        raw=raw,
+        renewed=renewed,
         settings=settings,
         points=best_attained(settings, metric),
         dense=dense_reference(settings, metric),

@@ -13,7 +13,7 @@ from rewa.errors import UserError
 from rewa.methods import REGISTRY, Solver, get_method
 from rewa.metric import Metric
 from rewa.sparsity.frontier import HEADLINE_RATIOS
-from rewa.sweep_tables import FRONTIER_COLUMNS, RUN_COLUMNS
+from rewa.sweep_tables import FRONTIER_COLUMNS, LAYER_COLUMNS, RUN_COLUMNS
 
 FOCUS = "rewa"  # the method this project is about: the headline always says where it stands
 DENSE = ("magnitude", "random")  # dense SGD, pruned afterwards: the best at ratio 1 is the dense reference
@@ -40,7 +40,11 @@ class SweepRecord(Protocol):
 
     @property
     def frontier(self) -> pd.DataFrame:
-        """One row per operating point of a completed run."""
+        """One row per operating point of a completed run, raw and, with batch norm, recalibrated."""
+
+    @property
+    def layers(self) -> pd.DataFrame:
+        """One row per run, layer and target ratio; empty where layers were not counted."""
 
     @property
     def config_columns(self) -> list[str]:
@@ -61,6 +65,7 @@ def check_record(record: SweepRecord) -> None:
         ("frontier", record.frontier.columns, FRONTIER_COLUMNS),
     ):
         require_columns(table, columns, (*required, *record.config_columns))
+    require_columns("layers", record.layers.columns, LAYER_COLUMNS)
 
 
 def require_columns(table: str, columns: Iterable[str], required: Iterable[str]) -> None:

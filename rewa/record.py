@@ -11,14 +11,17 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from rewa.descent import Epoch
 from rewa.environment import commit, hardware, versions
 from rewa.errors import UserError
 from rewa.metric import Metric
 from rewa.sparsity.frontier import OperatingPoint
-from rewa.training import Epoch, TrainingResult
+from rewa.sparsity.layers import LayerRow
+from rewa.training import TrainingResult
 
 RESULT_FILE = "result.json"
 FRONTIER_FILE = "frontier.csv"
+LAYERS_FILE = "layers.csv"
 
 
 class Record(BaseModel):
@@ -30,7 +33,11 @@ class Record(BaseModel):
         phase: "search", "confirm" or "train".
         status: "completed", "diverged", or "failed" (it raised; see ``reason``).
         score: The sweep's objective; ``None`` for a hand-made run.
-        metrics: Headline numbers, such as ``test_accuracy/at_100x``, and the findings that are numbers.
+        metrics: Headline numbers, such as ``test_accuracy/at_100x``, and the findings that are numbers; where
+            batch norm was recalibrated also ``test_accuracy_recalibrated/at_100x``.
+        layers: What every layer keeps at the headline compressions; empty where that was not counted.
+        samples_per_second: Training throughput; ``None`` where there were no steps.
+        peak_memory_mb: Largest memory during the run, in 10^6 bytes; ``None`` where it was not measured.
 
     What a workload measures beside its metric (:meth:`rewa.workloads.base.Workload.findings`) stands beside
     these under its own name; ``model_extra`` has it.
@@ -53,6 +60,9 @@ class Record(BaseModel):
     metrics: dict[str, float]
     history: list[Epoch]
     frontier: list[OperatingPoint]
+    layers: list[LayerRow] = []
+    samples_per_second: float | None = None
+    peak_memory_mb: float | None = None
     versions: dict[str, str]
     commit: str
     hardware: str
@@ -67,13 +77,23 @@ class Record(BaseModel):
         """What the training is judged by."""
         return Metric.from_description(self.workload)
 
-    def metric_at(self, split: str) -> dict[float, float]:
-        """Return the metric by target ratio on a split; empty for a diverged training."""
-        return {
-            point.value: point.metric
+    def metric_at(self, split: str, recalibrated: bool = False) -> dict[float, float]:
+        """Return the metric by target ratio on a split; empty for a diverged training.
+
+        Args:
+            split: "val" or "test".
+            recalibrated: After batch-norm statistics were recomputed; empty for a model without batch norm.
+                Default: as pruned.
+        """
+        return {point.value: point.metric for point in self.points(split, recalibrated)}
+
+    def points(self, split: str, recalibrated: bool = False) -> list[OperatingPoint]:
+        """Return the operating points at target ratios on a split; see :meth:`metric_at`."""
+        return [
+            point
             for point in self.frontier
-            if point.split == split and point.criterion == "ratio"
-        }
+            if (point.split, point.criterion, point.recalibrated) == (split, "ratio", recalibrated)
+        ]
 
 
 def make_record(result: TrainingResult, **identity: Any) -> Record:
@@ -92,6 +112,9 @@ def make_record(result: TrainingResult, **identity: Any) -> Record:
         metrics={**_headline(result, identity["workload"]), **_flat(result.findings)},
         history=result.history,
         frontier=result.frontier,
+        layers=result.layers,
+        samples_per_second=result.samples_per_second,
+        peak_memory_mb=None if result.peak_memory_bytes is None else result.peak_memory_bytes / 1e6,
         versions=versions(),
         commit=commit(),
         hardware=hardware(),
@@ -116,16 +139,17 @@ def failed_record(reason: str, seconds: float, **identity: Any) -> Record:
 
 
 def _headline(result: TrainingResult, workload: Mapping[str, Any]) -> dict[str, float]:
-    """Return the metric unpruned and at the headline ratios, per split."""
-    name = Metric.from_description(workload).name
+    """Return the metric unpruned and at the headline ratios, per split, raw and recalibrated."""
+    metric = Metric.from_description(workload).name
     found = {}
     for point in result.frontier:
         if point.criterion != "ratio":
             continue
+        name = f"{point.split}_{metric}{'_recalibrated' if point.recalibrated else ''}"
         if point.value == 1:
-            found[f"{point.split}_{name}/unpruned"] = point.metric
+            found[f"{name}/unpruned"] = point.metric
         elif point.value in workload["headline_ratios"]:
-            found[f"{point.split}_{name}/at_{point.value:g}x"] = point.metric
+            found[f"{name}/at_{point.value:g}x"] = point.metric
     return found
 
 
@@ -141,16 +165,41 @@ def _flat(findings: Mapping[str, float | dict[str, float]]) -> dict[str, float]:
 
 
 def save_record(record: Record, folder: Path) -> None:
-    """Write ``frontier.csv`` and then ``result.json``, each atomically; the latter marks it finished."""
+    """Write ``frontier.csv``, ``layers.csv`` where layers were counted, and then ``result.json``.
+
+    Each appears whole or not at all; ``result.json`` marks the training finished.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    _write_table(folder / FRONTIER_FILE, *frontier_table(record))
+    if record.layers:
+        _write_table(folder / LAYERS_FILE, *layers_table(record))
+    write_text(folder / RESULT_FILE, record.model_dump_json(indent=1))
+
+
+def frontier_table(record: Record) -> tuple[list[str], list[list[Any]]]:
+    """Return the frontier's header, the metric under its own name, and its rows."""
     columns = [field.name for field in fields(OperatingPoint)]
     header = [record.metric.name if name == "metric" else name for name in columns]
-    rows = [header, *([getattr(point, name) for name in columns] for point in record.frontier)]
-    partial = folder / f".{FRONTIER_FILE}.partial"
+    return header, [[getattr(point, name) for name in columns] for point in record.frontier]
+
+
+def layers_table(record: Record) -> tuple[list[str], list[list[Any]]]:
+    """Return the header and rows of the layers: name, shape as ``64x3x7x7``, size, and kept per ratio."""
+    ratios = sorted({ratio for row in record.layers for ratio in row.kept})
+    header = ["layer", "shape", "weights", *(f"kept_at_{ratio:g}x" for ratio in ratios)]
+    rows = [
+        [row.layer, "x".join(map(str, row.shape)), row.weights, *(row.kept.get(r) for r in ratios)]
+        for row in record.layers
+    ]
+    return header, rows
+
+
+def _write_table(path: Path, header: list[str], rows: list[list[Any]]) -> None:
+    """Write a CSV file in one step."""
+    partial = path.with_name(f".{path.name}.partial")
     with partial.open("w", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows(rows)
-    partial.replace(folder / FRONTIER_FILE)
-    write_text(folder / RESULT_FILE, record.model_dump_json(indent=1))
+        csv.writer(file, lineterminator="\n").writerows([header, *rows])
+    partial.replace(path)
 
 
 def load_record(folder: Path) -> Record:

@@ -1,15 +1,14 @@
-"""What a training becomes in MLflow: tags, parameters, metrics and the frontier's table, as plain data."""
+"""What a training becomes in MLflow: tags, parameters, metrics and tables, as plain data."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from rewa.mlflow_view import run_tags
-from rewa.record import Record
-from rewa.sparsity.frontier import OperatingPoint
+from rewa.record import Record, frontier_table, layers_table
 
 MetricPoint = tuple[str, float, int]
 """Name, value and step of one metric. A frontier's step is the target ratio: the UI has a logarithmic axis
@@ -48,30 +47,47 @@ def params_of(record: Record) -> dict[str, str]:
 
 
 def metrics_of(record: Record) -> list[MetricPoint]:
-    """Return a training's metrics: per epoch, the frontier (validation, by ratio), headline numbers."""
+    """Return a training's metrics: per epoch, the frontier (validation, by ratio), headline numbers, cost.
+
+    The recalibrated frontier is a series of its own beside the raw one, ``frontier/accuracy_recalibrated``.
+    """
     found: list[MetricPoint] = []
     name = record.metric.name
     for epoch in record.history:
         found.append(("epoch/train_loss", epoch.train_loss, epoch.epoch))
         found.append((f"epoch/val_{name}", epoch.val_metric, epoch.epoch))
-    for point in record.frontier:
-        if point.split == "val" and point.criterion == "ratio" and math.isfinite(point.compression):
+    for point in record.points("val"):
+        if math.isfinite(point.compression):
             found.append(("frontier/compression", point.compression, int(point.value)))
             found.append((f"frontier/{name}", point.metric, int(point.value)))
+    for point in record.points("val", recalibrated=True):
+        if math.isfinite(point.compression):
+            found.append((f"frontier/{name}_recalibrated", point.metric, int(point.value)))
     found += [(key, value, 0) for key, value in record.metrics.items()]
-    found.append(("seconds", record.seconds, 0))
-    if record.score is not None:
-        found.append(("score", record.score, 0))
+    for key in ("seconds", "score", "samples_per_second", "peak_memory_mb"):
+        value = getattr(record, key)
+        if value is not None:
+            found.append((key, value, 0))
     return [(key, value, step) for key, value, step in found if math.isfinite(value)]
 
 
+def tables_of(record: Record) -> dict[str, dict[str, Any]]:
+    """Return the tables by artifact: ``frontier``, and ``layers`` where they were counted."""
+    tables = {"frontier": table_of(record)}
+    if record.layers:
+        tables["layers"] = _table(*layers_table(record))
+    return tables
+
+
 def table_of(record: Record) -> dict[str, Any]:
-    """Return the frontier in the layout of MLflow's table artifacts; infinity becomes null."""
-    columns = [field.name for field in fields(OperatingPoint)]
-    rows = [[getattr(point, column) for column in columns] for point in record.frontier]
-    finite = [[None if value == float("inf") else value for value in row] for row in rows]
-    header = [record.metric.name if column == "metric" else column for column in columns]
-    return {"columns": header, "data": finite}
+    """Return the frontier in the layout of MLflow's table artifacts."""
+    return _table(*frontier_table(record))
+
+
+def _table(header: list[str], rows: list[list[Any]]) -> dict[str, Any]:
+    """Return a table in MLflow's layout; numbers that are not finite become null, which JSON has."""
+    plain = [[None if isinstance(v, float) and not math.isfinite(v) else v for v in row] for row in rows]
+    return {"columns": header, "data": plain}
 
 
 @dataclass(frozen=True)
@@ -84,6 +100,8 @@ class CurvePoint:
         val_metric: The metric on validation, where the setting was chosen.
         test_metric: The metric on test.
         trial: The setting.
+        val_recalibrated: As ``val_metric``, after batch-norm recalibration; ``None`` without batch norm.
+        test_recalibrated: The same on test.
     """
 
     ratio: float
@@ -91,6 +109,8 @@ class CurvePoint:
     val_metric: float
     test_metric: float
     trial: str
+    val_recalibrated: float | None = None
+    test_recalibrated: float | None = None
 
 
 def curve_metrics(
@@ -101,10 +121,16 @@ def curve_metrics(
     for point in points:
         step = int(point.ratio)
         found.append(("frontier/compression", point.compression, step))
-        found.append((f"frontier/{metric}", point.val_metric, step))
-        found.append((f"frontier/test_{metric}", point.test_metric, step))
-        if point.ratio in headline_ratios:
-            found.append((f"test_{metric}/at_{point.ratio:g}x", point.test_metric, 0))
+        for name, val, test in (
+            (metric, point.val_metric, point.test_metric),
+            (f"{metric}_recalibrated", point.val_recalibrated, point.test_recalibrated),
+        ):
+            if val is None or test is None:
+                continue
+            found.append((f"frontier/{name}", val, step))
+            found.append((f"frontier/test_{name}", test, step))
+            if point.ratio in headline_ratios:
+                found.append((f"test_{name}/at_{point.ratio:g}x", test, 0))
     return [(name, value, step) for name, value, step in found if math.isfinite(value)]
 
 

@@ -13,12 +13,13 @@ if TYPE_CHECKING:
 
 FRONTIER_COLUMNS = (
     *("sweep", "method", "trial", "seed", "phase", "split", "criterion", "value"),
-    *("compression", "compression_total", "metric"),
+    *("compression", "compression_total", "metric", "recalibrated"),
 )
 RUN_COLUMNS = (
     *("sweep", "method", "trial", "seed", "phase", "status", "reason", "score", "seconds"),
     "run_id",
 )
+LAYER_COLUMNS = ("method", "trial", "seed", "phase", "layer", "weights", "value", "kept")
 CONFIG_ORDER = ("lr", "momentum", "weight_decay", "K", "M", "epsilon", "l1", "init")
 
 
@@ -30,7 +31,9 @@ class SweepRecord:
         name: Name of the sweep.
         meta: What was run: space, budget, seeds, versions; empty for hand-made runs.
         runs: One row per run, columns ``RUN_COLUMNS`` and then the config columns.
-        frontier: One row per operating point, columns ``FRONTIER_COLUMNS`` and then the config's.
+        frontier: One row per operating point, columns ``FRONTIER_COLUMNS`` and then the config's. Rows with
+            ``recalibrated`` are after batch-norm statistics were recomputed, and repeat the others' points.
+        layers: One row per run, layer and target ratio (``value``), columns ``LAYER_COLUMNS``.
         config_columns: Names of the config columns, in display order.
     """
 
@@ -38,6 +41,7 @@ class SweepRecord:
     meta: dict[str, Any]
     runs: pd.DataFrame
     frontier: pd.DataFrame
+    layers: pd.DataFrame
     config_columns: list[str]
 
 
@@ -53,6 +57,7 @@ def build_tables(name: str, meta: dict[str, Any], records: Iterable[tuple[str, R
 
     runs: list[dict[str, Any]] = []
     points: list[dict[str, Any]] = []
+    layers: list[dict[str, Any]] = []
     configs: dict[str, None] = {}
     workload: dict[str, Any] = {}
     for run_id, record in records:
@@ -63,6 +68,11 @@ def build_tables(name: str, meta: dict[str, Any], records: Iterable[tuple[str, R
         outcome = {key: getattr(record, key) for key in ("status", "reason", "score", "seconds")}
         runs.append({**identity, **outcome, "run_id": run_id, **record.config})
         points += [{**identity, **vars(point), **record.config} for point in record.frontier]
+        layers += [
+            {**identity, "layer": row.layer, "weights": row.weights, "value": ratio, "kept": kept}
+            for row in record.layers
+            for ratio, kept in row.kept.items()
+        ]
     known = [column for column in CONFIG_ORDER if column in configs]
     columns = known + [column for column in configs if column not in known]
     table = pd.DataFrame(runs, columns=[*RUN_COLUMNS, *columns])
@@ -73,5 +83,8 @@ def build_tables(name: str, meta: dict[str, Any], records: Iterable[tuple[str, R
         {"workload": workload, **meta},
         table.sort_values(order, ignore_index=True),
         frontier.sort_values(order, kind="stable", ignore_index=True),
+        pd.DataFrame(layers, columns=list(LAYER_COLUMNS)).sort_values(
+            order, kind="stable", ignore_index=True
+        ),
         columns,
     )

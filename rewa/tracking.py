@@ -25,7 +25,7 @@ from rewa.run_payload import (
     curve_tags,
     metrics_of,
     params_of,
-    table_of,
+    tables_of,
     tags_of,
 )
 from rewa.sparsity.frontier import HEADLINE_RATIOS
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 RECORD_ARTIFACT = "record.json"
-FRONTIER_ARTIFACT = "frontier.json"
 META_ARTIFACT = "sweep.json"
 FINISHED = "FINISHED"
 DERIVED_PHASES = ("summary", mlflow_view.CURVES_PHASE)
@@ -124,12 +123,11 @@ class Tracker:
         params = [Param(key, value) for key, value in params_of(record).items()]
         self.client.log_batch(run_id, params=params)
         _log_metrics(self.client, run_id, metrics_of(record))
-        self.client.log_dict(run_id, table_of(record), FRONTIER_ARTIFACT)
-        self.client.set_tag(
-            run_id,
-            "mlflow.loggedArtifacts",
-            json.dumps([{"path": FRONTIER_ARTIFACT, "type": "table"}]),
-        )
+        tables = {f"{name}.json": table for name, table in tables_of(record).items()}
+        for path, table in tables.items():
+            self.client.log_dict(run_id, table, path)
+        listed = [{"path": path, "type": "table"} for path in tables]
+        self.client.set_tag(run_id, "mlflow.loggedArtifacts", json.dumps(listed))
         self.client.log_text(run_id, record.model_dump_json(), RECORD_ARTIFACT)
         self.client.set_terminated(run_id, FINISHED)
         self._finished.add(record.key)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from rewa.metric import Metric
+from rewa.sweep_tables import LAYER_COLUMNS
 
 RATIOS = (1, 2, 5, 10, 20, 33, 50, 75, 100, 150, 200, 350, 500, 1000)
 CONFIG = ["lr", "momentum", "weight_decay", "K", "M", "l1", "init"]
@@ -31,6 +32,7 @@ class Record:
     runs: pd.DataFrame
     frontier: pd.DataFrame
     config_columns: list[str] = field(default_factory=lambda: list(CONFIG))
+    layers: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(LAYER_COLUMNS)))
 
 
 META: dict[str, Any] = {
@@ -102,6 +104,7 @@ def frontier_rows(
                         "compression": actual,
                         "compression_total": min(actual, 23594 / (330 + 23264 / actual)),
                         "metric": accuracy(ratio, trial, seed),
+                        "recalibrated": False,
                         **config(method, trial),
                     }
                 )
@@ -150,6 +153,15 @@ def make_record(
         runs=pd.DataFrame(runs, columns=list(run_row("rewa", 0, 0, "search"))),
         frontier=pd.DataFrame(points, columns=columns),
     )
+
+
+def with_recalibrated(record: Record, renew: Callable[[float], float]) -> Record:
+    """The same sweep, every operating point measured again: `renew` turns a raw value into a recalibrated."""
+    again = record.frontier.assign(metric=record.frontier["metric"].map(renew), recalibrated=True)
+    both = pd.concat([record.frontier, again]).sort_values(
+        ["phase", "method", "trial", "seed"], kind="stable", ignore_index=True
+    )
+    return replace(record, frontier=both)
 
 
 def flat(level: float, spread: Sequence[float] = (0.0,)) -> Accuracy:

@@ -35,6 +35,7 @@ FRONTIER = [
     "compression",
     "compression_total",
     "accuracy",
+    "recalibrated",
 ]
 THIN = (0.0, -0.001, 0.001)
 PNG = figures.png
