@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from rewa.data_command import data_app
 from rewa.errors import RunError, UserError
 
 app = typer.Typer(
@@ -18,6 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(data_app, name="data")
 
 TrackingUri = Annotated[
     str | None,
@@ -30,6 +32,7 @@ def list_registered() -> None:
     """List workloads, methods and search spaces."""
     from rewa.methods import REGISTRY as METHODS
     from rewa.methods import get_method
+    from rewa.presets import PRESETS
     from rewa.sweep.space_file import spaces_folder
     from rewa.workloads import REGISTRY as WORKLOADS
     from rewa.workloads import get_workload
@@ -44,6 +47,9 @@ def list_registered() -> None:
         method = get_method(name)
         print(f"  {name:<15} {method.summary}")
         print(f"  {'':<15} settings: {', '.join(method.Config.model_fields)}")
+    print("presets (settings of the paper, for --preset)")
+    for name, preset in PRESETS.items():
+        print(f"  {name:<33} rewa train {preset.workload} {preset.method}: {preset.source}")
     print("search spaces")
     for path in sorted(spaces_folder().glob("*.yaml")):
         print(f"  {path.stem:<15} {_first_comment(path)}")
@@ -51,13 +57,16 @@ def list_registered() -> None:
 
 @app.command()
 def train(
-    workload: Annotated[str, typer.Argument(help="See `rewa list`.")],
-    method: Annotated[str, typer.Argument(help="See `rewa list`.")],
+    workload: Annotated[str, typer.Argument(help="See `rewa list`; or package.module:Class of your own.")],
+    method: Annotated[str, typer.Argument(help="See `rewa list`; or package.module:Class of your own.")],
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="A setting of the method: key=value.")
     ] = None,
     set_workload: Annotated[
         list[str] | None, typer.Option("--set-workload", help="A setting of the workload: key=value.")
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="A setting of the paper (see `rewa list`); --set overrides it.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Default: the workload's own.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Default: the workload's own.")] = None,
@@ -65,16 +74,53 @@ def train(
         Path | None, typer.Option(help="Default: a folder of its own in results/train.")
     ] = None,
     tracking_uri: TrackingUri = None,
+    tracking: Annotated[
+        bool, typer.Option("--tracking/--no-tracking", help="Whether the run goes to MLflow.")
+    ] = True,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     threads: Annotated[
         int, typer.Option(min=1, help="CPU threads; a trial of a sweep has resources.cpu of them.")
     ] = 1,
+    resume: Annotated[
+        bool, typer.Option("--resume/--no-resume", help="Go on from the checkpoint of an interrupted run.")
+    ] = True,
+    checkpoint_every: Annotated[
+        float, typer.Option(min=0, help="Seconds between checkpoints, at the ends of epochs.")
+    ] = 60.0,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="On a GPU: repeatable kernels only, somewhat slower.")
+    ] = False,
+    finetune_at: Annotated[
+        list[float] | None,
+        typer.Option(help="Prune to this compression and train on under its mask; may be repeated."),
+    ] = None,
+    finetune_epochs: Annotated[int, typer.Option(min=1)] = 10,
+    finetune_lr: Annotated[float, typer.Option(min=0)] = 0.01,
 ) -> None:
-    """Train one model and measure its frontier."""
-    from rewa.train_command import train_once
+    """Train one model and measure its frontier. Under torchrun: one model on all its processes."""
+    from rewa.train_command import TrainRequest, train_once
 
     train_once(
-        workload, method, set_ or [], set_workload or [], epochs, seed, output, tracking_uri, device, threads
+        TrainRequest(
+            workload=workload,
+            method=method,
+            settings=set_ or [],
+            recipe=set_workload or [],
+            preset=preset,
+            epochs=epochs,
+            seed=seed,
+            output=output,
+            tracked=tracking,
+            tracking_uri=tracking_uri,
+            device=device,
+            threads=threads,
+            resume=resume,
+            checkpoint_every=checkpoint_every,
+            deterministic=deterministic,
+            finetune_at=finetune_at or [],
+            finetune_epochs=finetune_epochs,
+            finetune_lr=finetune_lr,
+        )
     )
 
 

@@ -1,20 +1,28 @@
-"""The training loop. Knows workloads, methods and frontiers; no Ray, no MLflow."""
+"""One training from seed to frontier. Knows workloads, methods and frontiers; no Ray, no MLflow."""
 
 from __future__ import annotations
 
 import math
+import resource
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
 from torch import nn
-from torch.optim.lr_scheduler import LambdaLR
 
+from rewa.checkpoint import CheckpointFile
+from rewa.descent import Descent, Epoch, OnStep
+from rewa.distributed import of_rank_zero
 from rewa.errors import UserError
+from rewa.finetuning import FineTuning, finetune
 from rewa.methods.base import GradientMethod, Method, Solver
 from rewa.optim import prunable_weights
+from rewa.precision import autocast
 from rewa.sparsity.frontier import OperatingPoint, measure_frontier
+from rewa.sparsity.layers import LayerRow, layer_table
+from rewa.sparsity.recalibration import has_batch_norm, recalibrate
 from rewa.workloads.base import Findings, Workload
 
 COLLAPSE_PATIENCE = 10
@@ -24,13 +32,23 @@ workload's margin of chance at this many evaluations in a row."""
 
 
 @dataclass(frozen=True)
-class Epoch:
-    """What is known after one epoch that was evaluated; ``val_metric`` is the workload's metric."""
+class Watch:
+    """Who is told how a training goes; each may be ``None``.
 
-    epoch: int
-    train_loss: float
-    val_metric: float
-    lr: float
+    Attributes:
+        on_epoch: Called after every evaluated epoch.
+        on_step: Called after every step with the numbers of steps done and of all.
+        on_phase: Called with what begins: "training", "frontier", "fine-tuning at 100x".
+    """
+
+    on_epoch: Callable[[Epoch], None] | None = None
+    on_step: OnStep | None = None
+    on_phase: Callable[[str], None] | None = None
+
+    def phase(self, name: str) -> None:
+        """Tell what begins."""
+        if self.on_phase:
+            self.on_phase(name)
 
 
 @dataclass(frozen=True)
@@ -43,8 +61,11 @@ class TrainingResult:
         frontier: All operating points on "val" and "test"; empty if diverged.
         findings: What the workload measures beside its metric, and what a solver chose; empty if diverged.
         history: One entry per evaluated epoch; empty for a solver.
-        seconds: Wall time of training and evaluation.
+        seconds: Wall time of training and evaluation, since the last resumption.
         model: The trained model with plain weights; ``None`` if diverged.
+        layers: What is kept of every layer at the headline compressions; empty if diverged.
+        samples_per_second: Training throughput without evaluation; ``None`` for a solver.
+        peak_memory_bytes: Largest memory of this process so far: of the GPU if there is one, else resident.
     """
 
     status: str
@@ -54,6 +75,9 @@ class TrainingResult:
     history: list[Epoch]
     seconds: float
     model: nn.Module | None = field(repr=False)
+    layers: list[LayerRow] = field(default_factory=list)
+    samples_per_second: float | None = None
+    peak_memory_bytes: int | None = None
 
 
 def pick_device(name: str) -> torch.device:
@@ -75,29 +99,47 @@ def fit(
     method: Method,
     seed: int,
     on_epoch: Callable[[Epoch], None] | None = None,
+    *,
+    watch: Watch | None = None,
+    checkpoint: CheckpointFile | None = None,
+    finetuning: FineTuning | None = None,
 ) -> TrainingResult:
     """Train one model and measure its frontier.
 
-    The seed decides initialisation, data order and whatever the method draws. A loss that is not
-    finite, or a validation metric that stays at chance, ends the training early as diverged. A solver fits
-    the workload's linear problem instead of taking steps.
+    The seed decides initialisation, data order and whatever the method draws; on a CPU, the result to the
+    last bit. A loss that is not finite, or a validation metric that stays at chance, ends the training early
+    as diverged. A solver fits the workload's linear problem instead of taking steps. In a process group
+    (:mod:`rewa.distributed`) every process calls this, and all get the same result.
 
     Args:
         workload: Data, model and recipe.
         method: How sparsity is induced, with its config.
         seed: Any non-negative integer.
-        on_epoch: Called after every evaluated epoch.
+        on_epoch: Called after every evaluated epoch; short for ``watch``.
+        watch: Who else is told how it goes.
+        checkpoint: Where the state is kept, and taken up from if there is one. The caller removes it.
+        finetuning: Also fine-tune pruned models; see :func:`rewa.finetuning.finetune`.
 
     Raises:
-        UserError: If the method is a solver and the workload is no linear problem.
+        UserError: If the method is a solver and the workload is no linear problem, or the checkpoint is
+            another training's.
     """
+    watch = watch or Watch(on_epoch)
     started = time.perf_counter()
+    if workload.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
     torch.manual_seed(seed)
     model = workload.build_model()
     history: list[Epoch] = []
     findings: Findings = {}
+    speed: float | None = None
+    watch.phase("training")
     if isinstance(method, GradientMethod):
-        model, reason = _descend(workload, method, model, seed, history, on_epoch)
+        optimizer = method.prepare(model)
+        descent = Descent(workload, model, optimizer, workload.schedule, workload.total_steps, seed)
+        reason = _descend(descent, watch, checkpoint)
+        history, speed = descent.history, descent.samples_per_second
+        model = model if reason else method.dense_copy(model)
     elif isinstance(method, Solver):
         chosen = _solve(workload, method, model, seed)
         findings, reason = ({"solver": dict(chosen)} if chosen else {}), ""
@@ -107,11 +149,32 @@ def fit(
         reason = "a weight is not finite at the end"
     if reason:
         elapsed = time.perf_counter() - started
-        return TrainingResult("diverged", reason, [], {}, history, elapsed, None)
+        return TrainingResult(
+            *("diverged", reason, [], {}, history, elapsed, None),
+            samples_per_second=speed,
+            peak_memory_bytes=peak_memory(workload.device),
+        )
+    model.eval()
+    watch.phase("frontier")
     points = frontier_of(workload, method, model, seed)
-    findings = {**workload.findings(model), **findings}
-    elapsed = time.perf_counter() - started
-    return TrainingResult("completed", "", points, findings, history, elapsed, model)
+    scores = method.scores(prunable_weights(model), seed)
+    layers = layer_table(model, workload.headline_ratios, scores)
+    with autocast(workload.device, workload.config.precision):
+        findings = {**workload.findings(model), **findings}
+    if finetuning:
+        findings |= finetune(workload, model, scores, finetuning, seed, watch.on_phase, watch.on_step)
+    return TrainingResult(
+        status="completed",
+        reason="",
+        frontier=points,
+        findings=findings,
+        history=history,
+        seconds=time.perf_counter() - started,
+        model=model,
+        layers=layers,
+        samples_per_second=speed,
+        peak_memory_bytes=peak_memory(workload.device),
+    )
 
 
 def check_pair(workload: type[Workload], method: type[Method]) -> None:
@@ -128,57 +191,61 @@ def check_pair(workload: type[Workload], method: type[Method]) -> None:
 
 
 def frontier_of(workload: Workload, method: Method, model: nn.Module, seed: int) -> list[OperatingPoint]:
-    """Return the frontier of a trained model with plain weights, on "val" and "test"."""
-    scores = method.scores(prunable_weights(model), seed)
+    """Return the frontier of a trained model with plain weights, on "val" and "test".
+
+    Where the model has batch norm, every point is measured again with statistics recomputed after pruning.
+    """
+
+    def evaluate(pruned: nn.Module) -> dict[str, float]:
+        with autocast(workload.device, workload.config.precision):
+            return {split: of_rank_zero(workload.evaluate(pruned, split)) for split in ("val", "test")}
+
+    def renew_statistics(pruned: nn.Module) -> None:
+        with autocast(workload.device, workload.config.precision):
+            recalibrate(pruned, workload.calibration_batches() or iter(()))
+
+    calibrated = has_batch_norm(model) and workload.calibration_batches() is not None
     return measure_frontier(
         model,
-        lambda pruned: {split: workload.evaluate(pruned, split) for split in ("val", "test")},
-        scores,
+        evaluate,
+        method.scores(prunable_weights(model), seed),
         workload.ratios,
         workload.thresholds,
+        recalibrate=renew_statistics if calibrated else None,
     )
 
 
-def _descend(
-    workload: Workload,
-    method: GradientMethod,
-    model: nn.Module,
-    seed: int,
-    history: list[Epoch],
-    on_epoch: Callable[[Epoch], None] | None,
-) -> tuple[nn.Module, str]:
-    """Train by gradient steps, adding to the history; return plain weights, and why it diverged if so."""
-    order = torch.Generator().manual_seed(seed)
-    optimizer = method.prepare(model)
-    epochs, every = workload.config.epochs, workload.config.eval_every
-    scheduler = LambdaLR(optimizer, workload.schedule)
-    for number in range(1, epochs + 1):
-        lr = float(scheduler.get_last_lr()[0])
-        model.train()
-        summed = torch.zeros((), device=workload.device)
-        batches = 0
-        for batch in workload.batches(order):
-            optimizer.zero_grad(set_to_none=True)
-            loss = workload.loss(model, batch)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            scheduler.step()
-            summed += loss.detach()
-            batches += 1
-        train_loss = float(summed) / batches
+def peak_memory(device: torch.device) -> int:
+    """Return the largest memory in bytes so far: allocated on the GPU, or this process's resident memory."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated()
+    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return largest if sys.platform == "darwin" else largest * 1024
+
+
+def _descend(descent: Descent, watch: Watch, checkpoint: CheckpointFile | None) -> str:
+    """Train to the end, from a checkpoint if there is one; return why it diverged, empty if it did not."""
+    workload = descent.workload
+    epochs, every = int(workload.config.epochs), int(workload.config.eval_every)
+    if checkpoint and (state := checkpoint.load()) is not None:
+        descent.restore(state)
+        watch.phase(f"training, taken up after epoch {descent.epoch}")
+    while descent.epoch < epochs:
+        lr = descent.lr
+        train_loss = descent.run_epoch(watch.on_step)
+        number = descent.epoch
         if not math.isfinite(train_loss):
-            return model, f"the training loss became {train_loss} in epoch {number}"
-        if number % every and number < epochs:
-            continue
-        model.eval()
-        epoch = Epoch(number, train_loss, workload.evaluate(model, "val"), lr)
-        history.append(epoch)
-        if on_epoch:
-            on_epoch(epoch)
-        if _collapsed(history, epochs, workload):
-            return model, f"validation {workload.metric.name} stayed at chance until epoch {number}"
-    model.eval()
-    return method.dense_copy(model), ""
+            return f"the training loss became {train_loss} in epoch {number}"
+        if number % every == 0 or number == epochs:
+            epoch = Epoch(number, train_loss, descent.evaluate("val"), lr)
+            descent.history.append(epoch)
+            if watch.on_epoch:
+                watch.on_epoch(epoch)
+            if _collapsed(descent.history, workload):
+                return f"validation {workload.metric.name} stayed at chance until epoch {number}"
+        if checkpoint:
+            checkpoint.save_when_due(descent.state, force=number == epochs)
+    return ""
 
 
 def _solve(workload: Workload, method: Solver, model: nn.Module, seed: int) -> dict[str, float]:
@@ -186,14 +253,17 @@ def _solve(workload: Workload, method: Solver, model: nn.Module, seed: int) -> d
     check_pair(type(workload), type(method))
     solution = method.solve(workload.linear_problem(), seed)
     workload.load_solution(model, solution)
-    model.eval()
     return solution.chosen
 
 
-def _collapsed(history: list[Epoch], epochs: int, workload: Workload) -> bool:
+def _collapsed(history: list[Epoch], workload: Workload) -> bool:
     """Return whether the last evaluations all stayed at chance, after the grace period."""
     margin, metric = workload.collapse_margin, workload.metric
     recent = history[-COLLAPSE_PATIENCE:]
-    if margin is None or len(recent) < COLLAPSE_PATIENCE or recent[-1].epoch < COLLAPSE_GRACE * epochs:
+    if (
+        margin is None
+        or len(recent) < COLLAPSE_PATIENCE
+        or recent[-1].epoch < COLLAPSE_GRACE * workload.config.epochs
+    ):
         return False
     return all(metric.gain(epoch.val_metric, metric.chance) <= margin for epoch in recent)

@@ -14,6 +14,7 @@ from rewa.sparsity.area import frontier_area
 from rewa.sparsity.frontier import OperatingPoint
 from rewa.sweep.confirm import pareto_settings
 from rewa.sweep.space import Objective
+from rewa.sweep.trial import score
 
 RATIOS = (1.0, 10.0, 100.0)
 OBJECTIVE = Objective(max_compression=100, reference=0.5)
@@ -188,3 +189,33 @@ def test_the_limit_holds_among_many_specialists(limit: int) -> None:
     names = chosen(records, limit)
     assert len(names) == limit
     assert "t3" not in names
+
+
+def recalibrated(record: Record, val: tuple[float, ...]) -> Record:
+    """Add points after batch-norm recalibration."""
+    extra = [
+        OperatingPoint("val", "ratio", ratio, ratio, ratio, accuracy, recalibrated=True)
+        for ratio, accuracy in zip(RATIOS, val, strict=True)
+    ]
+    return record.model_copy(update={"frontier": [*record.frontier, *extra]})
+
+
+@given(
+    st.lists(st.tuples(*[st.sampled_from([0.1, 0.6, 0.7, 0.9])] * 6), min_size=1, max_size=5),
+)
+def test_raw_and_recalibrated_points_are_never_mixed(values: list[tuple[float, ...]]) -> None:
+    """Each objective chooses and scores as if the other kind of point did not exist."""
+    raw = [planted(f"t{i}", v[:3]) for i, v in enumerate(values)]
+    renewed = [planted(f"t{i}", v[3:]) for i, v in enumerate(values)]
+    both = [recalibrated(record, v[3:]) for record, v in zip(raw, values, strict=True)]
+    asks = OBJECTIVE.model_copy(update={"recalibrated": True})
+    assert chosen(both) == chosen(raw)
+    assert [r.trial for r in pareto_settings(both, 3, asks)] == chosen(renewed)
+    assert [score(r, OBJECTIVE) for r in both] == [score(r, OBJECTIVE) for r in raw]
+    assert [score(r, asks) for r in both] == [score(r, OBJECTIVE) for r in renewed]
+
+
+def test_without_batch_norm_a_recalibrated_objective_takes_the_raw_points() -> None:
+    asks = OBJECTIVE.model_copy(update={"recalibrated": True})
+    record = planted("t", (0.9, 0.8, 0.7))
+    assert score(record, asks) == score(record, OBJECTIVE)

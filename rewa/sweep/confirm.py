@@ -30,8 +30,8 @@ def pareto_settings(records: Sequence[Record], limit: int, objective: Objective)
     Returns:
         Records in order of choice; empty if nothing trained.
     """
-    pool = {r.trial: r for r in records if r.status == "completed" and r.metric_at("val")}
-    candidates = [pool[name] for name in _pareto_optimal(pool)]
+    pool = {r.trial: r for r in records if r.status == "completed" and objective.points(r)}
+    candidates = [pool[name] for name in _pareto_optimal(pool, objective)]
     chosen: list[Record] = []
     envelope: dict[float, float] = {}
 
@@ -40,16 +40,19 @@ def pareto_settings(records: Sequence[Record], limit: int, objective: Objective)
         chosen.append(record)
         if record in candidates:
             candidates.remove(record)
-        envelope = _joined(envelope, record)
+        envelope = _joined(envelope, record, objective)
 
     def gain(record: Record) -> float:
-        return objective.area(_joined(envelope, record), record.metric)
+        return objective.area(_joined(envelope, record, objective), record.metric)
+
+    def unpruned(record: Record) -> float:
+        return record.metric.gain(objective.curve(record)[1], record.metric.ideal)
 
     if candidates:
-        take(max([*candidates, *pool.values()], key=lambda r: (gain(r), _unpruned(r))))
+        take(max([*candidates, *pool.values()], key=lambda r: (gain(r), unpruned(r))))
     if candidates and limit > 1:
-        accurate = max(candidates, key=lambda r: (_unpruned(r), gain(r)))
-        if _unpruned(accurate) > _unpruned(chosen[0]):
+        accurate = max(candidates, key=lambda r: (unpruned(r), gain(r)))
+        if unpruned(accurate) > unpruned(chosen[0]):
             take(accurate)
     while candidates and len(chosen) < limit:
         best = max(candidates, key=gain)
@@ -59,12 +62,7 @@ def pareto_settings(records: Sequence[Record], limit: int, objective: Objective)
     return chosen
 
 
-def _unpruned(record: Record) -> float:
-    """Return how good the model is on validation before anything is removed; larger is better."""
-    return record.metric.gain(record.metric_at("val")[1], record.metric.ideal)
-
-
-def _pareto_optimal(pool: dict[str, Record]) -> list[str]:
+def _pareto_optimal(pool: dict[str, Record], objective: Objective) -> list[str]:
     """Return the trials that own a point of the pooled front of (compression, validation metric).
 
     Where trials tie, one that is nowhere better and somewhere worse than another is left out.
@@ -72,8 +70,8 @@ def _pareto_optimal(pool: dict[str, Record]) -> list[str]:
     points = [
         (p.compression, record.metric.gain(p.metric, record.metric.ideal), name)
         for name, record in pool.items()
-        for p in record.frontier
-        if p.split == "val" and p.criterion == "ratio" and not math.isnan(p.metric)
+        for p in objective.points(record)
+        if not math.isnan(p.metric)
     ]
     points.sort(key=lambda p: -p[0])
     best = -math.inf
@@ -84,7 +82,7 @@ def _pareto_optimal(pool: dict[str, Record]) -> list[str]:
         if top > best:
             owners |= {name: None for _, gain, name in level if gain == top}
             best = top
-    curves = {name: pool[name].metric_at("val") for name in owners}
+    curves = {name: objective.curve(pool[name]) for name in owners}
     return [
         name
         for name in owners
@@ -99,8 +97,8 @@ def _dominates(one: dict[float, float], other: dict[float, float], metric: Metri
     return one != other and not any(metric.better(value, one[ratio]) for ratio, value in other.items())
 
 
-def _joined(envelope: dict[float, float], record: Record) -> dict[float, float]:
+def _joined(envelope: dict[float, float], record: Record, objective: Objective) -> dict[float, float]:
     """Return the better value at each ratio."""
     metric = record.metric
-    own = record.metric_at("val")
+    own = objective.curve(record)
     return {ratio: metric.best((value, envelope.get(ratio, metric.worst))) for ratio, value in own.items()}

@@ -66,14 +66,15 @@ def check_local_resources(resources: Resources) -> None:
     import torch
 
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if resources.gpu > gpus:
+    each = f" for each of {resources.workers} workers" if resources.workers > 1 else ""
+    if resources.gpu * resources.workers > gpus:
         raise UserError(
-            f"resources.gpu = {resources.gpu:g}: a trial asks for a GPU, but this machine has {gpus}; "
+            f"resources.gpu = {resources.gpu:g}: a trial asks for a GPU{each}, but this machine has {gpus}; "
             "set it to 0, or give the --address of a GPU cluster"
         )
-    if resources.cpu > _cores():
+    if resources.cpu * resources.workers > _cores():
         raise UserError(
-            f"resources.cpu = {resources.cpu:g}: a trial asks for more cores than this machine's "
+            f"resources.cpu = {resources.cpu:g}{each}: a trial asks for more cores than this machine's "
             f"{_cores()}; lower it, or give the --address of a cluster"
         )
 
@@ -115,9 +116,7 @@ def run_trials(
 
     from rewa.sweep.keeper import MAX_WORKER_LOSSES, Keeper
 
-    trainable = tune.with_resources(
-        tune_trial, {"cpu": resources.cpu, **({"gpu": resources.gpu} if resources.gpu else {})}
-    )
+    trainable = tune.with_resources(tune_trial, _of_the_trial_itself(resources))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         tuner = tune.Tuner(
@@ -140,11 +139,18 @@ def run_trials(
     shutil.rmtree(scratch, ignore_errors=True)
 
 
+def _of_the_trial_itself(resources: Resources) -> dict[str, float]:
+    """Return what Tune sets aside for a trial; several workers are set aside by Ray Train instead."""
+    if resources.workers > 1:
+        return {"memory": 1}  # Tune needs something to count
+    return {"cpu": resources.cpu, **({"gpu": resources.gpu} if resources.gpu else {})}
+
+
 def _concurrency(available: dict[str, float], resources: Resources, local: bool) -> int:
     """Return how many trials fit at once; at least one on a cluster that may still grow."""
-    fits = available.get("CPU", 0) // resources.cpu
+    fits = available.get("CPU", 0) // (resources.cpu * resources.workers)
     if resources.gpu:
-        fits = min(fits, available.get("GPU", 0) // resources.gpu)
+        fits = min(fits, available.get("GPU", 0) // (resources.gpu * resources.workers))
     if fits < 1 and not local and resources.gpu and not available.get("GPU"):
         raise UserError(
             f"resources.gpu = {resources.gpu:g}: a trial asks for a GPU, but the cluster has none; "

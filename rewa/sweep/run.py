@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from rewa.description import describe
 from rewa.environment import commit, hardware, versions
 from rewa.errors import UserError
 from rewa.record import Record
@@ -19,7 +20,7 @@ from rewa.sweep.executor import check_local_resources, ray_cluster, run_trials
 from rewa.sweep.folder import SweepFolder
 from rewa.sweep.progress import SweepProgress
 from rewa.sweep.space import SearchSpace, space_from_values
-from rewa.sweep.trial import TrialSpec, describe
+from rewa.sweep.trial import TrialSpec
 from rewa.sweep.writer import TrackingWriter
 from rewa.tracking import Tracker
 from rewa.training import pick_device
@@ -138,7 +139,10 @@ def run_sweep(
         config={},
         objective=space.objective,
         device=device,
-        threads=max(1, int(space.resources.cpu)),
+        folder=str(folder.path),
+        cpu=space.resources.cpu,
+        gpu=space.resources.gpu,
+        workers=space.resources.workers,
     )
     searched = folder.records("search")
     missing = len(space.methods) * space.trials - len(searched)

@@ -10,7 +10,9 @@ from pydantic import Field, model_validator
 from rewa.config import Settings
 from rewa.methods import get_method
 from rewa.metric import Metric
+from rewa.record import Record
 from rewa.sparsity.area import frontier_area
+from rewa.sparsity.frontier import OperatingPoint
 from rewa.sweep.coordinates import Coordinates
 
 Scalar = float | int | str | bool
@@ -122,11 +124,22 @@ class Objective(Settings):
         criterion: Which frontier.
         max_compression: Right end of the area; at most the workload's largest target.
         reference: Value of the workload's metric that counts as worthless.
+        recalibrated: Take the frontier after batch-norm statistics were recomputed on the pruned models. For
+            models without batch norm there is none, and the raw frontier is taken.
     """
 
     criterion: Literal["ratio"] = "ratio"
     max_compression: float = Field(default=500, gt=1)
     reference: float = 0.8
+    recalibrated: bool = False
+
+    def points(self, record: Record) -> list[OperatingPoint]:
+        """Return the validation points that the objective looks at; empty for a diverged training."""
+        return (record.points("val", recalibrated=True) if self.recalibrated else []) or record.points("val")
+
+    def curve(self, record: Record) -> dict[float, float]:
+        """Return the validation metric by target ratio, of those points."""
+        return {point.value: point.metric for point in self.points(record)}
 
     def area(self, metric_at: Mapping[float, float], metric: Metric) -> float:
         """Return the area of a frontier; see :func:`rewa.sparsity.area.frontier_area`."""
@@ -141,10 +154,14 @@ class Confirm(Settings):
 
 
 class Resources(Settings):
-    """What one trial occupies on the cluster."""
+    """What one trial occupies on the cluster: ``workers`` processes, each with ``cpu`` and ``gpu``.
+
+    Several workers train one model together by DistributedDataParallel.
+    """
 
     cpu: float = Field(default=1, gt=0)
     gpu: float = Field(default=0, ge=0)
+    workers: int = Field(default=1, ge=1)
 
 
 class SearchSpace(Settings):

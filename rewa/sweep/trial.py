@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import time
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict
 
+from rewa.checkpoint import CheckpointFile, identity_digest
+from rewa.description import describe, setting_of
+from rewa.environment import commit
 from rewa.methods import get_method
-from rewa.optim import prunable_weights
-from rewa.record import Record, describe_workload, failed_record, make_record
+from rewa.record import Record, failed_record, make_record
 from rewa.sweep.space import Objective
 from rewa.training import fit, pick_device
 from rewa.workloads import Workload, get_workload
@@ -21,7 +24,15 @@ WORST_SCORE = 0.0
 
 
 class TrialSpec(BaseModel):
-    """All a worker needs to know; plain data, so that any process can run it."""
+    """All a worker needs to know; plain data, so that any process can run it.
+
+    Attributes:
+        device: "auto", "cpu" or "cuda".
+        folder: The sweep's directory; checkpoints of long trials are kept below it. Empty: none are.
+        cpu: Cores of each process.
+        gpu: GPUs of each process.
+        workers: Processes that train the model together.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -35,7 +46,15 @@ class TrialSpec(BaseModel):
     config: dict[str, Any]
     objective: Objective
     device: str = "auto"
-    threads: int = 1
+    folder: str = ""
+    cpu: float = 1
+    gpu: float = 0
+    workers: int = 1
+
+    @property
+    def threads(self) -> int:
+        """CPU threads of each process."""
+        return max(1, int(self.cpu))
 
     def identity(self, workload: dict[str, Any]) -> dict[str, Any]:
         """Return what the record of this trial is labelled with."""
@@ -53,36 +72,53 @@ class TrialSpec(BaseModel):
 def run_trial(spec: TrialSpec) -> Record:
     """Train, measure and score one trial. A trial that raises is recorded as failed, not raised."""
     started = time.perf_counter()
-    described: dict[str, Any] = {"name": spec.workload, **spec.workload_settings}
     try:
-        torch.set_num_threads(spec.threads)
-        workload = _workload(spec.workload, _hashable(spec.workload_settings), spec.device)
-        described = describe(workload)
-        result = fit(workload, get_method(spec.method).from_values(spec.config), spec.seed)
-        record = make_record(result, **spec.identity(described))
-        return record.model_copy(update={"score": score(record, spec.objective)})
+        if spec.workers == 1:
+            return run_here(spec)
+        from rewa.sweep.together import run_together
+
+        return run_together(spec)
     except Exception as error:  # a bug or a full GPU in one trial must not end the sweep
+        described = {"name": spec.workload, **spec.workload_settings}
         reason = f"{type(error).__name__}: {error}"
         elapsed = time.perf_counter() - started
         failed = failed_record(reason, elapsed, **spec.identity(described))
         return failed.model_copy(update={"score": WORST_SCORE})
 
 
+def run_here(spec: TrialSpec) -> Record:
+    """Train, measure and score one trial in this process.
+
+    A long trial is taken up from its checkpoint if an earlier worker left one.
+    """
+    torch.set_num_threads(spec.threads)
+    workload = _workload(spec.workload, _hashable(spec.workload_settings), spec.device)
+    checkpoint = _checkpoint(spec)
+    result = fit(workload, get_method(spec.method).from_values(spec.config), spec.seed, checkpoint=checkpoint)
+    record = make_record(result, **spec.identity(describe(workload)))
+    if checkpoint:
+        checkpoint.remove()
+    return record.model_copy(update={"score": score(record, spec.objective)})
+
+
+def _checkpoint(spec: TrialSpec) -> CheckpointFile | None:
+    """Return where a trial's state is kept: one file per training, whatever the number of its trial."""
+    if not spec.folder:
+        return None
+    identity = {
+        "workload": [spec.workload, setting_of(get_workload(spec.workload), spec.workload_settings)],
+        "method": [spec.method, spec.config],
+        "seed": spec.seed,
+        "commit": commit(),
+    }
+    name = f"{spec.method.rpartition(':')[2]}-{identity_digest(identity)[:16]}.pt"
+    return CheckpointFile(Path(spec.folder) / "checkpoints" / name, identity)
+
+
 def score(record: Record, objective: Objective) -> float:
     """Return a record's objective value, from the validation split only."""
-    metric_at = record.metric_at("val")
+    metric_at = objective.curve(record)
     return objective.area(metric_at, record.metric) if metric_at else WORST_SCORE
-
-
-def describe(workload: Workload) -> dict[str, Any]:
-    """Return a workload's settings, split sizes and parameter counts."""
-    with torch.random.fork_rng():
-        model = workload.build_model()
-    counts = {
-        "prunable_weights": sum(w.numel() for w in prunable_weights(model).values()),
-        "parameters": sum(p.numel() for p in model.parameters()),
-    }
-    return describe_workload(workload, counts)
 
 
 def tune_trial(config: dict[str, Any]) -> None:

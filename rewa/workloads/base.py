@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -13,12 +13,11 @@ from torch import Tensor, nn
 from rewa.config import Settings
 from rewa.linear import LinearProblem, LinearSolution
 from rewa.metric import Metric
+from rewa.precision import Precision
 from rewa.schedules import schedule_sum, warmup_cosine
 from rewa.sparsity.frontier import HEADLINE_RATIOS, RATIOS, THRESHOLDS
 
 Batch = tuple[Tensor, Tensor]
-
-Precision = Literal["fp32", "bf16", "fp16"]
 
 Findings = dict[str, float | dict[str, float]]
 """What a workload measures beside its metric: numbers by name, or maps of them."""
