@@ -9,12 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from rewa import training
+from rewa.descent import CHECK_EVERY, Epoch
 from rewa.errors import UserError
 from rewa.methods import get_method
 from rewa.metric import Metric
 from rewa.schedules import warmup_cosine
 from rewa.sparsity.frontier import RATIOS, THRESHOLDS
-from rewa.training import Epoch, TrainingResult, fit, pick_device
+from rewa.training import TrainingResult, fit, pick_device
 from rewa.workloads.base import Batch, Workload, WorkloadConfig
 from rewa.workloads.digits import Digits
 
@@ -204,6 +205,34 @@ def test_a_loss_that_is_not_finite_ends_the_training(loss: float) -> None:
     result = fit(Scripted([0.9] * 5, last_loss=loss), method, 0, seen.append)
     assert (result.status, result.history, seen) == ("diverged", [], [])
     assert result.reason == f"the training loss became {loss} in epoch 1"
+
+
+def test_a_long_epoch_is_left_soon_after_its_loss_broke() -> None:
+    class Long(Scripted):
+        def batches(self, generator: torch.Generator) -> Iterator[Batch]:
+            for step in range(10_000):
+                self.last_loss = math.nan if step == 150 else 1.0
+                yield torch.ones(1, 1), torch.zeros(1)
+
+    workload = Long([0.9] * 2)
+    result = run(workload, "magnitude")
+    assert result.reason == "the training loss became nan in epoch 1"
+    assert len(workload.training_modes) == CHECK_EVERY
+
+
+def test_throughput_and_memory_are_measured(digits: Digits) -> None:
+    result = run(digits, "magnitude")
+    assert result.samples_per_second is not None
+    assert 1077 * 3 / result.seconds < result.samples_per_second < 1e8
+    assert result.peak_memory_bytes is not None
+    assert 5e7 < result.peak_memory_bytes < 1e12
+
+
+def test_layers_are_counted_at_the_headline_ratios(digits: Digits) -> None:
+    layers = run(digits, "magnitude").layers
+    assert [(row.layer, row.weights) for row in layers] == [("0", 19_200), ("2", 30_000), ("4", 1_000)]
+    for ratio in digits.headline_ratios:
+        assert sum(row.kept[ratio] for row in layers) == 50_200 // ratio
 
 
 @pytest.mark.parametrize(
