@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import resource
 import sys
@@ -39,11 +40,13 @@ class Watch:
         on_epoch: Called after every evaluated epoch.
         on_step: Called after every step with the numbers of steps done and of all.
         on_phase: Called with what begins: "training", "frontier", "fine-tuning at 100x".
+        on_point: Called before every evaluation of the frontier with its number and the most there can be.
     """
 
     on_epoch: Callable[[Epoch], None] | None = None
     on_step: OnStep | None = None
     on_phase: Callable[[str], None] | None = None
+    on_point: OnStep | None = None
 
     def phase(self, name: str) -> None:
         """Tell what begins."""
@@ -156,7 +159,7 @@ def fit(
         )
     model.eval()
     watch.phase("frontier")
-    points = frontier_of(workload, method, model, seed)
+    points = frontier_of(workload, method, model, seed, watch.on_point)
     scores = method.scores(prunable_weights(model), seed)
     layers = layer_table(model, workload.headline_ratios, scores)
     with autocast(workload.device, workload.config.precision):
@@ -190,13 +193,27 @@ def check_pair(workload: type[Workload], method: type[Method]) -> None:
         )
 
 
-def frontier_of(workload: Workload, method: Method, model: nn.Module, seed: int) -> list[OperatingPoint]:
+def frontier_of(
+    workload: Workload, method: Method, model: nn.Module, seed: int, on_point: OnStep | None = None
+) -> list[OperatingPoint]:
     """Return the frontier of a trained model with plain weights, on "val" and "test".
 
     Where the model has batch norm, every point is measured again with statistics recomputed after pruning.
+
+    Args:
+        workload: Evaluates pruned models.
+        method: Ranks the weights.
+        model: Restored before returning.
+        seed: The trial's.
+        on_point: See :class:`Watch`.
     """
+    calibrated = has_batch_norm(model) and workload.calibration_batches() is not None
+    total = (len(workload.ratios) + len(workload.thresholds)) * (2 if calibrated else 1)
+    done = itertools.count(1)
 
     def evaluate(pruned: nn.Module) -> dict[str, float]:
+        if on_point:
+            on_point(next(done), total)
         with autocast(workload.device, workload.config.precision):
             return {split: of_rank_zero(workload.evaluate(pruned, split)) for split in ("val", "test")}
 
@@ -204,7 +221,6 @@ def frontier_of(workload: Workload, method: Method, model: nn.Module, seed: int)
         with autocast(workload.device, workload.config.precision):
             recalibrate(pruned, workload.calibration_batches() or iter(()))
 
-    calibrated = has_batch_norm(model) and workload.calibration_batches() is not None
     return measure_frontier(
         model,
         evaluate,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 from rewa.descent import Epoch
 from rewa.training import Watch
@@ -33,10 +34,10 @@ class TrainingBar:
         self._terminal = self._console.is_terminal
         self._bar = Progress(
             TextColumn("{task.fields[phase]}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
+            BarColumn(bar_width=12),
+            TextColumn("{task.completed:.0f}/{task.total:.0f}", table_column=Column(no_wrap=True)),
             TimeRemainingColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", table_column=Column(no_wrap=True, ratio=1)),
             console=self._console,
             disable=not self._terminal,
         )
@@ -48,7 +49,7 @@ class TrainingBar:
     @property
     def watch(self) -> Watch:
         """Callbacks that draw it."""
-        return Watch(self._epoch, self._step, self._begin)
+        return Watch(self._epoch, self._step, self._begin, self._step)
 
     def __enter__(self) -> TrainingBar:
         self._bar.start()
@@ -58,16 +59,15 @@ class TrainingBar:
         self._bar.stop()
 
     def _begin(self, phase: str) -> None:
-        """Start a bar of its own for a new phase; only trainings have a known length."""
+        """Start a bar of its own for a new phase; its first step tells its length."""
         self._phase = phase
         self._begun = self._shown = time.monotonic()
         self._from = -1
-        known = phase != "frontier"
-        self._bar.reset(self._task, total=self._steps if known else None, phase=phase, description="")
+        self._bar.reset(self._task, phase=phase, description="")
 
     def _epoch(self, epoch: Epoch) -> None:
         self._text = (
-            f"epoch {epoch.epoch}/{self._epochs}  loss {epoch.train_loss:.4f}  "
+            f"epoch {epoch.epoch}/{self._epochs} loss {epoch.train_loss:.4f} "
             f"val {self._metric} {epoch.val_metric:.4f}"
         )
         self._bar.update(self._task, description=self._text)
@@ -77,7 +77,7 @@ class TrainingBar:
         if self._from < 0:  # the first step of this process, also after a resumption
             self._from = done - 1
         if self._terminal:
-            if now - self._shown >= REFRESH or done == total:
+            if now - self._shown >= REFRESH or done in (self._from + 1, total):
                 self._shown = now
                 self._bar.update(self._task, completed=done, total=total)
         elif now - self._shown >= LINE_EVERY:
