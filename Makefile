@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install sweep report study ui test slow-test lint format constraints clean
+.PHONY: help install ffcv sweep report study ui test slow-test lint format constraints clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +20,26 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@touch $@
 
 install: $(VENV)/.installed ## create .venv and install
+
+# FFCV is compiled here. Debian's packages are asked for only where its headers are not found; a wheel compiled
+# against libraries that have changed since is compiled again.
+FFCV_NEEDS := libopencv-dev libturbojpeg0-dev pkg-config g++
+ffcv: install ## add the loader of FFCV's beton files (compiles; headers by apt-get, as root or by sudo)
+	@if $(BIN)/python -c 'import ffcv' 2>/dev/null; then echo 'ffcv is installed in $(VENV)'; exit 0; fi; \
+	if ! { pkg-config --exists opencv4 libturbojpeg && command -v c++; } >/dev/null 2>&1; then \
+	  sudo=none; \
+	  if [ "$$(id -u)" = 0 ]; then sudo=; elif sudo -n true 2>/dev/null; then sudo=sudo; fi; \
+	  if [ "$$sudo" = none ] || ! command -v apt-get >/dev/null; then \
+	    echo 'FFCV is compiled from source and needs the Debian packages $(FFCV_NEEDS) (or what they are' \
+	      'called here): have them installed, then run make ffcv again.' >&2; exit 2; fi; \
+	  echo 'installing $(FFCV_NEEDS): about 700 MB'; \
+	  $$sudo apt-get update -qq && \
+	  $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends $(FFCV_NEEDS) || exit; \
+	fi; \
+	pip='$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt'; \
+	$$pip --editable '.[ffcv]' || exit; \
+	$(BIN)/python -c 'import ffcv' 2>/dev/null || \
+	  { $$pip --force-reinstall --no-deps --no-cache-dir ffcv && $(BIN)/python -c 'import ffcv'; }
 
 sweep: install ## run the default sweep (digits), or resume it, and write its report
 	$(BIN)/rewa sweep digits --resume
@@ -51,7 +71,7 @@ format: install ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-constraints: install ## write what is installed here as the tested set
+constraints: ffcv ## write what is installed here as the tested set
 	$(BIN)/pip freeze --exclude-editable --disable-pip-version-check > constraints.txt
 
 clean: ## remove .venv and caches; results stay
