@@ -10,13 +10,14 @@ from pathlib import Path
 from rewa.errors import RunError, UserError
 
 
-def parser_for(module: str, description: str | None, output: str) -> argparse.ArgumentParser:
+def parser_for(module: str, description: str | None, output: str, small: str = "") -> argparse.ArgumentParser:
     """Return a parser with ``--output``, ``--json`` and ``--scale``.
 
     Args:
         module: The benchmark's module, for its usage line.
         description: The module's docstring.
         output: Default output directory.
+        small: What ``--scale small`` does; empty for a benchmark that has no such scale.
     """
     parser = argparse.ArgumentParser(
         prog=f"python -m {module}",
@@ -25,9 +26,9 @@ def parser_for(module: str, description: str | None, output: str) -> argparse.Ar
     )
     parser.add_argument("--output", type=Path, default=Path(output), help=f"directory (default: {output})")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
-    parser.add_argument(
-        "--scale", choices=("smoke", "full"), default="full", help="smoke: a toy size, to try the command"
-    )
+    scales = ("smoke", "small", "full") if small else ("smoke", "full")
+    what = "smoke: a toy size, to try the command" + (f"; small: {small}" if small else "")
+    parser.add_argument("--scale", choices=scales, default="full", help=what)
     return parser
 
 

@@ -31,6 +31,7 @@ MAX_TAG_LENGTH = 5000
 
 _COLOURS = {
     "rewa": "#D55E00",
+    "rewa_adamw": "#40004B",
     "spred": "#0072B2",
     "sgd_l1": "#009E73",
     "magnitude": "#CC79A7",

@@ -10,6 +10,7 @@ from rewa.registry import load
 
 REGISTRY = {
     "rewa": "rewa.methods.rewa:ReWAMethod",
+    "rewa_adamw": "rewa.methods.rewa_adamw:ReWAAdamWMethod",
     "spred": "rewa.methods.spred:Spred",
     "sgd_l1": "rewa.methods.sgd_l1:SGDL1",
     "magnitude": "rewa.methods.magnitude:Magnitude",
@@ -24,12 +25,12 @@ REGISTRY = {
 
 
 def get_method(name: str) -> type[Method]:
-    """Return the method class of that name.
+    """Return the method class of that name, or the user's own that ``package.module:Class`` names.
 
     Raises:
         UserError: If there is none.
     """
-    return load("method", name, REGISTRY)
+    return load("method", name, REGISTRY, Method)
 
 
 __all__ = ["REGISTRY", "GradientMethod", "Method", "MethodConfig", "Solver", "get_method"]

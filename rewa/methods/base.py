@@ -59,10 +59,15 @@ class Method:
         return {name: weight.detach().abs() for name, weight in weights.items()}
 
 
-class GradientConfig(MethodConfig):
-    """Settings that every gradient method has."""
+class LearningRateConfig(MethodConfig):
+    """The setting that every gradient method has."""
 
     lr: float = Field(gt=0, description="base learning rate (the paper's gamma)")
+
+
+class GradientConfig(LearningRateConfig):
+    """Settings of a gradient method with heavy-ball momentum, as all that build on SGD."""
+
     momentum: float = Field(default=0.9, ge=0, lt=1)
 
 

@@ -20,12 +20,20 @@ class ReWAConfig(GradientConfig):
 
     @model_validator(mode="after")
     def _M_below_K(self) -> ReWAConfig:  # noqa: N802
-        if self.M > (self.K - 1) * (1 + ROUNDING):
-            raise ValueError(
-                f"M = {self.M:g} is larger than K - 1 = {self.K - 1:g}; "
-                "the adaptive rate needs 0 <= M <= K - 1"
-            )
+        check_powers(self.K, self.M)
         return self
+
+
+def check_powers(K: float, M: float) -> None:
+    """Refuse an M above K - 1.
+
+    Raises:
+        ValueError: Saying so, for pydantic to pass on.
+    """
+    if M > (K - 1) * (1 + ROUNDING):
+        raise ValueError(
+            f"M = {M:g} is larger than K - 1 = {K - 1:g}; the adaptive rate needs 0 <= M <= K - 1"
+        )
 
 
 class ReWAMethod(GradientMethod):
