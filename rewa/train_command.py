@@ -164,13 +164,14 @@ def _plan(request: TrainRequest) -> _Plan:
         check_store(uri)
     seed = workload_class.default_seed if request.seed is None else request.seed
     config = method.config.model_dump()
-    what = {"recipe": setting, "config": config, "finetuning": finetuning and finetuning.model_dump()}
-    trial = f"{method.name}-{identity_digest(what)[:8]}"
     label = workload_class.label_for(workload_class.Config.parse(recipe, ""))
+    tuning = finetuning and finetuning.model_dump()
+    what = {"label": label, "recipe": setting, "config": config, "finetuning": tuning}
+    trial = f"{method.name}-{identity_digest(what)[:8]}"
     folder = request.output or Path("results/train") / f"{label}-{trial}-seed-{seed}"
     _check_folder(folder, named=request.output is not None)
     identity = {
-        "workload": workload_class.name,
+        "workload": label,
         "recipe": setting,
         "method": method.name,
         "config": config,

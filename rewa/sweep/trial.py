@@ -105,8 +105,10 @@ def _checkpoint(spec: TrialSpec) -> CheckpointFile | None:
     """Return where a trial's state is kept: one file per training, whatever the number of its trial."""
     if not spec.folder:
         return None
+    workload = get_workload(spec.workload)
+    config = workload.Config.parse(spec.workload_settings, f"workload {spec.workload!r}")
     identity = {
-        "workload": [spec.workload, setting_of(get_workload(spec.workload), spec.workload_settings)],
+        "workload": [workload.label_for(config), setting_of(workload, spec.workload_settings)],
         "method": [spec.method, spec.config],
         "seed": spec.seed,
         "commit": commit(),

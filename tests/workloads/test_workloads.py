@@ -22,11 +22,8 @@ from rewa.workloads import REGISTRY, Workload, get_workload
 CPU = torch.device("cpu")
 
 DATA: dict[str, Callable[[Path], dict[str, Any]]] = {
-    "cifar10": lambda folder: {
-        "folder": str(digit_tree(folder / "ten", {"train": 5, "test": 1})),
-        "batch_size": 12,
-    },
-    "cifar100": lambda folder: {"root": str(_official(folder, "cifar100")), "batch_size": 16},
+    "cifar10": lambda folder: {"root": str(_official(folder, "cifar10")), "batch_size": 4},
+    "cifar100": lambda folder: {"root": str(_official(folder, "cifar100")), "batch_size": 4},
     "imagenet": lambda folder: {
         "root": str(digit_tree(folder / "two", {"train": 4, "val": 1}, classes=2)),
         "model": "resnet18",
@@ -42,7 +39,7 @@ DATA: dict[str, Callable[[Path], dict[str, Any]]] = {
 
 
 def _official(folder: Path, name: str) -> Path:
-    official_cifar(folder, name, train=50, test=10)
+    official_cifar(folder, name, train=20, test=5)
     return folder
 
 
