@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install ffcv sweep report study ui test slow-test lint format constraints clean
+.PHONY: help install ffcv sweep report study image-study ui test slow-test lint format constraints clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,10 @@ study: install ## run the paper's synthetic study and what goes beyond it (an ho
 	for part in figure1 figure2 table2 phase_transition regimes; do $(BIN)/python -m benchmarks.$$part || exit; done
 	$(BIN)/rewa sweep sparse_recovery --resume
 	$(BIN)/python -m analysis.report --sweep sparse_recovery
+
+image-study: install ## the paper's image settings at scale small (DATA=folder of CIFAR-10 images; about an hour)
+	$(BIN)/python -m benchmarks.figure3a --scale small $(if $(DATA),--data $(DATA))
+	$(BIN)/python -m benchmarks.table1 --scale small --runs results/figure3a/runs $(if $(DATA),--data $(DATA))
 
 ui: install ## open the MLflow UI on the newest sweep
 	$(BIN)/rewa ui

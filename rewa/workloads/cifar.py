@@ -92,6 +92,7 @@ class Cifar(ImageClassification):
     """Of the training images; ``parity`` normalises with ImageNet's, as the paper does."""
     method_defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "rewa": {"lr": 0.256, "momentum": 0.875, "K": 9, "M": 2, "weight_decay": 1e-4},
+        "rewa_adamw": {"lr": 1e-3, "K": 9, "M": 0, "weight_decay": 0.2048},
         "magnitude": {"lr": 0.256, "momentum": 0.875, "weight_decay": 1e-4},
         "random": {"lr": 0.256, "momentum": 0.875, "weight_decay": 1e-4},
         "sgd_l1": {"lr": 0.256, "momentum": 0.875, "l1": 1e-5},
