@@ -36,9 +36,9 @@ class Recipe:
         batch_size: Images per step.
         steps: Optimizer steps: the paper holds no training images out.
         small: Settings at scale "small".
-        small_share: Share of the paper's decay budget that a training at "small" spends unless told otherwise.
-            The whole, spent in a few hundred steps, leaves ReWA no weight; the share puts D at about 5, in the
-            middle of what trains.
+        small_share: Share of the paper's decay budget that a training at "small" spends unless told
+            otherwise. The whole, spent in a few hundred steps, leaves ReWA no weight; the share puts D at
+            about 5, in the middle of what trains.
     """
 
     batch_size: int
