@@ -13,6 +13,7 @@ from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from rewa import ReWA
+from rewa.schedules import schedule_sum, warmup_cosine
 from rewa.sweep.coordinates import Coordinates
 from rewa.theory import (
     M_for_p,
@@ -22,7 +23,6 @@ from rewa.theory import (
     lr_for_step,
     weight_decay_for_budget,
 )
-from rewa.training import schedule_sum, warmup_cosine
 
 powers = st.floats(1.5, 15)
 momenta = st.floats(0, 0.99)
@@ -96,7 +96,9 @@ def test_decay_budget_is_what_a_training_spends(K: float, M: float, momentum: fl
     for _ in range(total):
         optimizer.step()
         scheduler.step()
-    budget = decay_budget(K, decay, lr, momentum, schedule_sum(total, warmup))
+    budget = decay_budget(
+        K, decay, lr, momentum, schedule_sum(lambda step: warmup_cosine(step, total, warmup), total)
+    )
     assert budget > 0.5
     assert math.log(0.7 / x.item()) == pytest.approx(budget, rel=0.01)
 

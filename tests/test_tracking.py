@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
+from rewa.descent import Epoch
 from rewa.errors import UserError
 from rewa.record import Record
 from rewa.run_payload import CurvePoint
 from rewa.sparsity.frontier import OperatingPoint
 from rewa.store_uri import resolve_uri
 from rewa.tracking import Tracker, log_report, read_sweep, ui_address
-from rewa.training import Epoch
 
 
 def record(trial: str = "rewa-0000", phase: str = "search", seed: int = 0, **other: object) -> Record:
