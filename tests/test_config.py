@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -77,6 +78,6 @@ def test_suggestions(name: str, expected: str) -> None:
 
 def test_registries_import_what_is_asked_for_only() -> None:
     table = {"fraction": "fractions:Fraction", "broken": "no_such_module:Thing"}
-    assert load("number", "fraction", table).__name__ == "Fraction"
+    assert load("number", "fraction", table, Fraction).__name__ == "Fraction"
     with pytest.raises(UserError, match=r"^unknown number 'fractoin': did you mean 'fraction'\?"):
-        load("number", "fractoin", table)
+        load("number", "fractoin", table, Fraction)

@@ -77,6 +77,7 @@ def test_runs_of_another_workload_are_refused(tmp_path: Path) -> None:
         toy(tmp_path, k=3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["figure1", "figure2"])
 def test_the_commands_run_and_say_where_things_are(module: str, tmp_path: Path) -> None:
     output = tmp_path / "out"

@@ -114,6 +114,7 @@ def test_the_solvers_are_registered() -> None:
     assert {"lasso", "adaptive_lasso", "l0_5", "l2_3", "mcp", "scad"} <= set(SOLVERS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", LOSSES)
 def test_no_settings_are_needed_and_the_strong_features_are_found(
     name: str, loss: LinearLoss, capfd: pytest.CaptureFixture[str]

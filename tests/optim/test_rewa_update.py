@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from hypothesis import given, reject, settings
+from hypothesis import assume, given, reject, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -109,6 +109,7 @@ def test_float32_steps_are_eq3_to_its_precision(
     p = train(start, torch.tensor(rows), setting)
     assert p.dtype == torch.float32
     expected = [eq3(x, [row[i] for row in rows], setting) for i, x in enumerate(start)]
+    assume(all(abs(x) < 1e30 for x in expected))  # a step that runs away leaves float32, not float64
     assert p.tolist() == pytest.approx(expected, rel=2e-3, abs=2e-4)
 
 

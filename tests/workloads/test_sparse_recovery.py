@@ -189,6 +189,7 @@ def test_contradictions_are_named(values: dict[str, Any], words: str) -> None:
         make(**values)
 
 
+@pytest.mark.slow
 def test_rewa_recovers_the_support_from_a_good_start_only() -> None:
     """The paper's K = 9, M = 4 on a small problem: a weight that starts on the wrong side stays lost.
 
