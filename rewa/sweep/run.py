@@ -24,7 +24,7 @@ from rewa.sweep.trial import TrialSpec
 from rewa.sweep.writer import TrackingWriter
 from rewa.tracking import Tracker
 from rewa.training import pick_device
-from rewa.workloads import get_workload
+from rewa.workloads import WorkloadConfig, get_workload
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def run_sweep(
     template = TrialSpec(
         sweep=space.name,
         workload=space.workload_name,
-        workload_settings=space.workload_settings,
+        workload_settings=_for_workers(workload.config, space.workload_settings),
         method="",
         trial="",
         phase="search",
@@ -162,6 +162,12 @@ def run_sweep(
     complete = enough and not _to_confirm(space, folder, template)
     counts = Counter(str(record.status) for record in records)
     return SweepOutcome(complete, ran, dict(counts), folder, tracking_uri)
+
+
+def _for_workers(config: WorkloadConfig, given: dict[str, Any]) -> dict[str, Any]:
+    """Return the given settings as validated: with absolute paths, for workers have other directories."""
+    dumped = config.model_dump(mode="json")
+    return {key: dumped[key] for key in given}
 
 
 def _run_missing(

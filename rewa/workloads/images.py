@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -43,6 +43,12 @@ class ImageConfig(WorkloadConfig):
     channels_last: bool = Field(default=False, description="memory layout of images and weights")
 
     machine: ClassVar[frozenset[str]] = frozenset({"root", "workers"})
+
+    @field_validator("root", "folder", check_fields=False)
+    @classmethod
+    def _absolute(cls, value: str) -> str:
+        """Workers of a sweep have another current directory."""
+        return str(Path(value).expanduser().absolute()) if value else value
 
     @property
     def limits(self) -> dict[str, int]:
