@@ -247,6 +247,7 @@ def _run(output: Path, *words: str) -> None:
         sys.argv = before
 
 
+@pytest.mark.slow
 def test_the_command_writes_everything(smoke):
     runs, table = pd.read_csv(smoke / "runs.csv"), pd.read_csv(smoke / "table.csv")
     assert len(runs) == len(RUN) * 2 * len(GRIDS) * SETTINGS
@@ -258,6 +259,7 @@ def test_the_command_writes_everything(smoke):
     assert text.count("\n## ") == len(RUN) + 1
 
 
+@pytest.mark.slow
 def test_a_second_run_repeats_nothing_and_changes_nothing(smoke, monkeypatch):
     before = {name: (smoke / name).read_bytes() for name in ("runs.csv", "table.csv")}
     monkeypatch.setattr(command, "fit_all", lambda *_: pytest.fail("fitted again"))
@@ -265,6 +267,7 @@ def test_a_second_run_repeats_nothing_and_changes_nothing(smoke, monkeypatch):
     assert before == {name: (smoke / name).read_bytes() for name in before}
 
 
+@pytest.mark.slow
 def test_only_what_is_missing_is_run(smoke, tmp_path, monkeypatch):
     # Arrange: one method of one data set is missing
     runs = pd.read_csv(smoke / "runs.csv")
@@ -288,6 +291,7 @@ def test_only_what_is_missing_is_run(smoke, tmp_path, monkeypatch):
     pd.testing.assert_frame_equal(*both, check_dtype=False)
 
 
+@pytest.mark.slow
 def test_another_recipe_is_refused(smoke):
     with pytest.raises(UserError, match="another recipe"):
         command.Study(smoke, "full")

@@ -189,6 +189,7 @@ def test_running_it_again_runs_nothing(run: Run) -> None:
     assert finished(run.folder) == before
 
 
+@pytest.mark.slow
 def test_a_running_or_changed_or_taken_sweep_is_refused(run: Run) -> None:
     taken = run.sweep()
     assert taken.returncode == 2
