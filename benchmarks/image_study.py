@@ -25,7 +25,7 @@ from rewa.registry import did_you_mean
 from rewa.training import Watch, fit, pick_device
 from rewa.workloads import Workload
 
-TRAINING_SHARE = 0.8
+TRAINING_SHARE = 0.6
 """Of a run's progress; the rest is its frontier."""
 
 
@@ -223,14 +223,25 @@ class ImageStudy:
         checkpoint = CheckpointFile(folder / "checkpoint.pt", identity)
         shown = 0.0
 
-        def on_step(done: int, total: int) -> None:
+        def show(now: float) -> None:
             nonlocal shown
-            now = TRAINING_SHARE * done / total
             meter.advance(max(0.0, now - shown))
             shown = max(shown, now)
 
+        def on_step(done: int, total: int) -> None:
+            show(TRAINING_SHARE * done / total)
+
+        def on_point(done: int, total: int) -> None:
+            show(TRAINING_SHARE + (1 - TRAINING_SHARE) * (done - 1) / total)
+
         method = get_method(preset.method).from_values(config)
-        result = fit(self.workload, method, seed, watch=Watch(on_step=on_step), checkpoint=checkpoint)
+        result = fit(
+            self.workload,
+            method,
+            seed,
+            watch=Watch(on_step=on_step, on_point=on_point),
+            checkpoint=checkpoint,
+        )
         record = make_record(
             result,
             sweep=f"paper-{self.workload.label}",
