@@ -33,7 +33,7 @@ from benchmarks.image_figures import (
     title,
 )
 from benchmarks.image_page import caption, header, publish, settings_table, verdicts
-from benchmarks.image_points import authors, best_at, points_of
+from benchmarks.image_points import at_ratio, authors, best_at, points_of
 from benchmarks.image_study import ImageStudy, read_options
 from benchmarks.provenance import Provenance
 from rewa.presets import COEFFICIENTS, PRESETS
@@ -91,7 +91,7 @@ COLUMNS: tuple[tuple[str, tuple[Line, ...]], ...] = (
 
 
 def draw(points: pd.DataFrame, reference: pd.DataFrame, chance: float, below: str) -> Figure:
-    """Draw thresholds above target ratios, a column per family of settings that ran."""
+    """Draw thresholds, target ratios, and those recalibrated; a column per family of settings that ran."""
     ran = set(points["preset"])
     columns = [
         (name, lines)
@@ -99,21 +99,24 @@ def draw(points: pd.DataFrame, reference: pd.DataFrame, chance: float, below: st
         if any(x.preset in ran for x in lines if not _shared(name, x))
     ] or COLUMNS[:1]
     with mpl.rc_context(RC):
-        figure = Figure(figsize=(max(7.5, 3.9 * len(columns)), 8.6), layout="constrained")
-        axes = figure.subplots(2, len(columns), squeeze=False, sharey=True)
-        for (name, lines), (top, bottom) in zip(columns, axes.T, strict=True):
+        figure = Figure(figsize=(max(7.5, 3.9 * len(columns)), 11.8), layout="constrained")
+        axes = figure.subplots(3, len(columns), squeeze=False, sharey=True)
+        for (name, lines), panels in zip(columns, axes.T, strict=True):
+            top, middle, bottom = panels
             draw_curves(top, points, lines, "threshold")
             published = _draw_published(top, reference, lines)
-            draw_curves(bottom, points, lines, "ratio")
-            for panel in (top, bottom):
+            draw_curves(middle, points, lines, "ratio")
+            draw_curves(bottom, points, lines, "ratio", recalibrated=True)
+            for panel in panels:
                 compression_axis(panel, LARGEST if panel is top else 1000.0)
                 accuracy_axis(panel, chance)
+                panel.set_xlabel("target compression, by global top-k")
             top.set_title(name, loc="left", fontsize=11)
             top.set_xlabel("compression, by absolute threshold")
-            bottom.set_xlabel("target compression, by global top-k")
             legend_below(bottom, lines, points, published)
         axes[0, 0].set_ylabel("as in the paper\ntest accuracy, %")
         axes[1, 0].set_ylabel("the fair axis\ntest accuracy, %")
+        axes[2, 0].set_ylabel("batch norm recalibrated\ntest accuracy, %")
         title(figure, "Figure 3a: accuracy against compression", points, below)
     return figure
 
@@ -178,6 +181,21 @@ def best_markdown(rows: Sequence[dict[str, object]], seeds: int) -> str:
     return "\n".join(lines)
 
 
+def ratio_markdown(points: pd.DataFrame) -> str:
+    """Return test accuracy at target ratios, as pruned and with batch-norm statistics recomputed after."""
+    lines = [
+        "| test accuracy (%) at target, pruned / recalibrated | "
+        + " | ".join(f"{least}x" for least in (1, *LEAST))
+        + " |",
+        "|---" * (len(LEAST) + 2) + "|",
+    ]
+    for preset in points["preset"].unique():
+        pairs = [(at_ratio(points, preset, r), at_ratio(points, preset, r, True)) for r in (1, *LEAST)]
+        cells = [f"{raw or '-'} / {renewed or '-'}" for raw, renewed in pairs]
+        lines.append(f"| {str(preset).partition('/')[2]} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Run what is missing, then write the figure, the tables and the findings."""
     options = read_options(MODULE, __doc__, OUTPUT, NAMES, CORE)
@@ -196,6 +214,8 @@ def main() -> None:
         "![Figure 3a](figure3a.png)\n",
         f"{below}\n",
         best_markdown(rows, len(options.seeds)),
+        "",
+        ratio_markdown(points),
         "",
         claims,
         "",

@@ -32,7 +32,7 @@ from benchmarks.image_figures import (
     title,
 )
 from benchmarks.image_page import caption, header, publish, settings_table, verdicts
-from benchmarks.image_points import at_ratio, points_of, raw_test
+from benchmarks.image_points import at_ratio, on_test, points_of
 from benchmarks.image_study import ImageStudy, read_options
 from benchmarks.provenance import Provenance
 from rewa.presets import PRESETS
@@ -169,7 +169,7 @@ def findings(points: pd.DataFrame, chance: float) -> list[Claim]:
 
 def _mean(points: pd.DataFrame, preset: str) -> float:
     """Return mean accuracy at 10x, 20x and 50x."""
-    own = raw_test(points, preset, "ratio")
+    own = on_test(points, preset, "ratio")
     return float(own[own["value"].isin([10.0, 20.0, 50.0])]["accuracy_percent"].mean())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -48,10 +49,12 @@ def shades(count: int) -> list[str]:
     return [to_hex(colormaps["viridis"](0.88 * place / max(1, count - 1))) for place in range(count)]
 
 
-def draw_curves(axes: Axes, points: pd.DataFrame, lines: Sequence[Line], criterion: str) -> None:
+def draw_curves(
+    axes: Axes, points: pd.DataFrame, lines: Sequence[Line], criterion: str, recalibrated: bool = False
+) -> None:
     """Draw mean accuracy against compression with a band of one deviation; absent presets are left out."""
     for line in lines:
-        table = curve(points, line.preset, criterion)
+        table = curve(points, line.preset, criterion, recalibrated)
         if table.empty:
             continue
         x, mean, std = (table[name].to_numpy() for name in ("compression", "mean", "std"))
@@ -115,8 +118,10 @@ def dashed(label: str, color: str = "#555555") -> Line2D:
 
 
 def title(figure: Figure, text: str, points: pd.DataFrame, below: str) -> None:
-    """Write a title that says how many seeds, and at the bottom a line that says what the data are."""
+    """Write a title that says how many seeds, and at the bottom what the data are."""
     seeds = points["seed"].nunique()
     text = f"{text}, mean ± std of {seeds} seeds" if seeds > 1 else f"{text}, one seed"
     figure.suptitle(text, x=0.01, ha="left", fontsize=13, fontweight="bold")
-    figure.supxlabel(below, x=0.01, ha="left", fontsize=9, color="#444444")
+    characters = int(figure.get_figwidth() * 14)  # of this size fit in an inch, with some to spare
+    wrapped = textwrap.fill(below, characters)
+    figure.supxlabel(wrapped, x=0.01, ha="left", fontsize=9, color="#444444")

@@ -124,6 +124,9 @@ def verdicts(options: Options, claims: Sequence[Claim]) -> str:
         return (
             "Nothing to judge: the settings that the paper's claims are about did not run, or learnt nothing."
         )
+    if options.scale != "full":  # too few steps for a verdict
+        rows = [f"| {claim.text} ({claim.source}) | {claim.evidence} |" for claim in claims]
+        return "\n".join(["| asked of these runs | the numbers |", "|---|---|", *rows])
     return claims_table(claims, "the paper claims" if is_official(options) else "asked of these runs")
 
 

@@ -71,20 +71,26 @@ def authors() -> pd.DataFrame:
     return table.assign(seed=0, split="test", criterion="threshold", recalibrated=False)
 
 
-def raw_test(points: pd.DataFrame, preset: str, criterion: str) -> pd.DataFrame:
-    """Return a preset's points on the test split as trained: batch-norm statistics not recomputed."""
+def on_test(points: pd.DataFrame, preset: str, criterion: str, recalibrated: bool = False) -> pd.DataFrame:
+    """Return a preset's points on the test split; by default with batch norm as trained."""
     own = (points["preset"] == preset) & (points["split"] == "test") & (points["criterion"] == criterion)
-    return points[own & ~points["recalibrated"].astype(bool)]
+    return points[own & (points["recalibrated"].astype(bool) == recalibrated)]
 
 
-def curve(points: pd.DataFrame, preset: str, criterion: str) -> pd.DataFrame:
+def curve(points: pd.DataFrame, preset: str, criterion: str, recalibrated: bool = False) -> pd.DataFrame:
     """Return accuracy against compression, one row per threshold or target ratio, mean over seeds.
+
+    Args:
+        points: From :func:`points_of`.
+        preset: Its name.
+        criterion: "threshold" or "ratio".
+        recalibrated: With batch-norm statistics recomputed after pruning.
 
     Returns:
         ``value``, ``compression`` (geometric mean), ``mean`` and ``std`` of the accuracy in percent (0 for
         one seed); in the order of ``value``. A threshold at which a seed has no weight left is missing.
     """
-    own = raw_test(points, preset, criterion)
+    own = on_test(points, preset, criterion, recalibrated)
     own = own.assign(log=np.log(own["compression"].astype(float)))
     grouped = own.groupby("value", sort=True)
     table = pd.DataFrame(
@@ -104,14 +110,14 @@ def best_at(points: pd.DataFrame, preset: str, least: float, criterion: str = "t
     A target ratio counts as reached despite the rounding to whole weights. The threshold is picked by test
     accuracy, as when a curve is read off a figure.
     """
-    own = raw_test(points, preset, criterion)
+    own = on_test(points, preset, criterion)
     reached = own["value"] if criterion == "ratio" else own["compression"]
     return over(own[reached >= least * (1 - 1e-9)].groupby("seed")["accuracy_percent"].max().tolist())
 
 
-def at_ratio(points: pd.DataFrame, preset: str, ratio: float) -> Over | None:
+def at_ratio(points: pd.DataFrame, preset: str, ratio: float, recalibrated: bool = False) -> Over | None:
     """Return the test accuracy at a target ratio, over seeds."""
-    own = raw_test(points, preset, "ratio")
+    own = on_test(points, preset, "ratio", recalibrated)
     return over(own[np.isclose(own["value"], ratio)]["accuracy_percent"].tolist())
 
 

@@ -119,7 +119,7 @@ def read_options(
         left_out=tuple(name for name in names if name not in chosen),
         seeds=tuple(range(1, seeds + 1)),
         data=None if given.scale == "smoke" else given.data,
-        data_name=given.data_name or (given.data.resolve().name if given.data else ""),
+        data_name=given.data_name or ((given.data.name or given.data.resolve().name) if given.data else ""),
         device=given.device,
         threads=given.threads or int(given.scale == "smoke"),
         budget=usual if given.budget is None else given.budget,
