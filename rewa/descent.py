@@ -172,9 +172,7 @@ class Descent:
             whole = len(targets)
             inputs, targets = inputs[rank() :: processes], targets[rank() :: processes]
         weight = len(targets) * processes / whole
-        if (
-            len(targets) == 0
-        ):  # a last batch smaller than the number of processes: one sample that counts nothing
+        if not len(targets):  # fewer samples than processes: one that counts nothing
             inputs, targets = batch[0][:1], batch[1][:1]
         return (inputs, targets), weight, whole
 

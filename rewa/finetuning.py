@@ -12,7 +12,7 @@ from torch.optim.sgd import SGD
 from rewa.config import Settings
 from rewa.descent import Descent, OnStep
 from rewa.schedules import warmup_cosine
-from rewa.sparsity.masks import apply_masks, hold_masks, top_masks
+from rewa.sparsity.masks import hold_masks, top_masks
 from rewa.workloads.base import Findings, Workload
 
 
@@ -62,7 +62,6 @@ def finetune(
             on_phase(f"fine-tuning at {ratio:g}x")
         pruned = copy.deepcopy(model)
         masks = top_masks(pruned, ratio, scores)
-        apply_masks(pruned, masks)
         trainable = [p for p in pruned.parameters() if p.requires_grad]
         optimizer = SGD(trainable, lr=settings.lr, momentum=settings.momentum)
         hold_masks(optimizer, pruned, masks)

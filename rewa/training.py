@@ -7,11 +7,11 @@ import math
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from rewa.checkpoint import CheckpointFile
 from rewa.descent import Descent, Epoch, OnStep
@@ -159,8 +159,8 @@ def fit(
         )
     model.eval()
     watch.phase("frontier")
-    points = frontier_of(workload, method, model, seed, watch.on_point)
     scores = method.scores(prunable_weights(model), seed)
+    points = frontier_of(workload, model, scores, watch.on_point)
     layers = layer_table(model, workload.headline_ratios, scores)
     with autocast(workload.device, workload.config.precision):
         findings = {**workload.findings(model), **findings}
@@ -194,7 +194,7 @@ def check_pair(workload: type[Workload], method: type[Method]) -> None:
 
 
 def frontier_of(
-    workload: Workload, method: Method, model: nn.Module, seed: int, on_point: OnStep | None = None
+    workload: Workload, model: nn.Module, scores: Mapping[str, Tensor], on_point: OnStep | None = None
 ) -> list[OperatingPoint]:
     """Return the frontier of a trained model with plain weights, on "val" and "test".
 
@@ -202,9 +202,8 @@ def frontier_of(
 
     Args:
         workload: Evaluates pruned models.
-        method: Ranks the weights.
         model: Restored before returning.
-        seed: The trial's.
+        scores: Ranking of its prunable weights; larger is kept longer.
         on_point: See :class:`Watch`.
     """
     calibrated = has_batch_norm(model) and workload.calibration_batches() is not None
@@ -224,7 +223,7 @@ def frontier_of(
     return measure_frontier(
         model,
         evaluate,
-        method.scores(prunable_weights(model), seed),
+        scores,
         workload.ratios,
         workload.thresholds,
         recalibrate=renew_statistics if calibrated else None,
