@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from benchmarks.claims import Claim, judge
+from benchmarks.claims import Claim, Verdict, judge
 from benchmarks.image_points import Over, at_ratio, best_at, reach
 
 REWA = "figure3a/rewa"
@@ -84,36 +84,40 @@ def _leads(points: pd.DataFrame, rivals: list[str]) -> Claim:
 
 def _adaptive_rate_extends(points: pd.DataFrame, other: str, floor: float) -> Claim:
     """With M = 2 the reach is at least twice that with M = 0."""
-    reaches = [
-        [reach(points, p, DROP, kind, floor) for p in (REWA, other)] for kind in ("threshold", "ratio")
-    ]
+    verdict, numbers = _twice_the_reach(points, other, ("M=2", "M=0"), floor)
     return Claim(
         "the adaptive rate (M = 2) substantially extends the compression",
         "D.5, Figure 3a",
-        judge(ours >= 2 * plain for ours, plain in reaches),
-        "within "
-        f"{DROP:g} points of its own best up to: "
-        + "; ".join(
-            f"{kind} M=2 {_times(ours)}, M=0 {_times(plain)}"
-            for kind, (ours, plain) in zip(("by threshold", "by target ratio"), reaches, strict=True)
-        ),
+        verdict,
+        f"within {DROP:g} points of its own best up to: {numbers}",
     )
 
 
 def _same_exponent_differs(points: pd.DataFrame, other: str, floor: float) -> Claim:
     """K = 2.25, M = 1.25 reaches less than half as far, although its exponent is the same."""
-    reaches = [
-        [reach(points, p, DROP, kind, floor) for p in (REWA, other)] for kind in ("threshold", "ratio")
-    ]
+    verdict, numbers = _twice_the_reach(points, other, ("K=9", "K=2.25"), floor)
     return Claim(
         "settings with the same exponent p = 0.889 still differ: K = 2.25, M = 1.25 compresses less",
         "Remark 3.5; the authors' curves",
-        judge(ours >= 2 * plain for ours, plain in reaches),
-        "; ".join(
-            f"{kind} K=9 {_times(ours)}, K=2.25 {_times(plain)}"
-            for kind, (ours, plain) in zip(("by threshold", "by target ratio"), reaches, strict=True)
-        ),
+        verdict,
+        numbers,
     )
+
+
+def _twice_the_reach(
+    points: pd.DataFrame, other: str, names: tuple[str, str], floor: float
+) -> tuple[Verdict, str]:
+    """Judge whether full ReWA reaches at least twice as far as another setting, on both axes."""
+    pairs = {
+        kind: [reach(points, preset, DROP, kind, floor) for preset in (REWA, other)]
+        for kind in ("threshold", "ratio")
+    }
+    axes = {"threshold": "by threshold", "ratio": "by target ratio"}
+    numbers = "; ".join(
+        f"{axes[kind]} {names[0]} {_times(ours)}, {names[1]} {_times(theirs)}"
+        for kind, (ours, theirs) in pairs.items()
+    )
+    return judge(ours >= 2 * theirs for ours, theirs in pairs.values()), numbers
 
 
 def _comparable(points: pd.DataFrame, decayed: str, plain: str) -> Claim:
