@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -97,6 +96,8 @@ class TestViews:
     def test_resized_views_are_area_averages_of_their_boxes(
         self, jpeg: tuple[Path, Path], opened: Opened
     ) -> None:
+        import cv2  # comes with ffcv
+
         chosen = transform("resized_crop", 40, flip=True)
         loader = opened(jpeg[1], chosen, 30)
         images, labels = joined(loader.train_batches(8))
