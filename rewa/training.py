@@ -2,85 +2,27 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-import resource
-import sys
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from rewa.checkpoint import CheckpointFile
-from rewa.descent import Descent, Epoch, OnStep
-from rewa.distributed import of_rank_zero
+from rewa.descent import Descent, Epoch
 from rewa.errors import UserError
-from rewa.finetuning import FineTuning, finetune
+from rewa.finetuning import FineTuning
 from rewa.methods.base import GradientMethod, Method, Solver
-from rewa.optim import prunable_weights
-from rewa.precision import autocast
-from rewa.sparsity.frontier import OperatingPoint, measure_frontier
-from rewa.sparsity.layers import LayerRow, layer_table
-from rewa.sparsity.recalibration import has_batch_norm, recalibrate
+from rewa.outcome import Costs, TrainingResult, Watch, diverged, measured
 from rewa.workloads.base import Findings, Workload
+
+__all__ = ["TrainingResult", "Watch", "after_epoch", "check_pair", "fit", "pick_device"]
 
 COLLAPSE_PATIENCE = 10
 COLLAPSE_GRACE = 0.5
 """A training has collapsed when, after this share of its epochs, the validation metric stayed within the
 workload's margin of chance at this many evaluations in a row."""
-
-
-@dataclass(frozen=True)
-class Watch:
-    """Who is told how a training goes; each may be ``None``.
-
-    Attributes:
-        on_epoch: Called after every evaluated epoch.
-        on_step: Called after every step with the numbers of steps done and of all.
-        on_phase: Called with what begins: "training", "frontier", "fine-tuning at 100x".
-        on_point: Called before every evaluation of the frontier with its number and the most there can be.
-    """
-
-    on_epoch: Callable[[Epoch], None] | None = None
-    on_step: OnStep | None = None
-    on_phase: Callable[[str], None] | None = None
-    on_point: OnStep | None = None
-
-    def phase(self, name: str) -> None:
-        """Tell what begins."""
-        if self.on_phase:
-            self.on_phase(name)
-
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """Outcome of one training.
-
-    Attributes:
-        status: "completed" or "diverged".
-        reason: Why it diverged; empty otherwise.
-        frontier: All operating points on "val" and "test"; empty if diverged.
-        findings: What the workload measures beside its metric, and what a solver chose; empty if diverged.
-        history: One entry per evaluated epoch; empty for a solver.
-        seconds: Wall time of training and evaluation, since the last resumption.
-        model: The trained model with plain weights; ``None`` if diverged.
-        layers: What is kept of every layer at the headline compressions; empty if diverged.
-        samples_per_second: Training throughput without evaluation; ``None`` for a solver.
-        peak_memory_bytes: Largest memory of this process so far: of the GPU if there is one, else resident.
-    """
-
-    status: str
-    reason: str
-    frontier: list[OperatingPoint]
-    findings: Findings
-    history: list[Epoch]
-    seconds: float
-    model: nn.Module | None = field(repr=False)
-    layers: list[LayerRow] = field(default_factory=list)
-    samples_per_second: float | None = None
-    peak_memory_bytes: int | None = None
 
 
 def pick_device(name: str) -> torch.device:
@@ -131,53 +73,43 @@ def fit(
     started = time.perf_counter()
     if workload.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    torch.manual_seed(seed)
-    model = workload.build_model()
+    model = fresh_model(workload, seed)
     history: list[Epoch] = []
     findings: Findings = {}
     speed: float | None = None
+    reason = ""
     watch.phase("training")
     if isinstance(method, GradientMethod):
-        optimizer = method.prepare(model)
-        descent = Descent(workload, model, optimizer, workload.schedule, workload.total_steps, seed)
+        descent = descent_of(workload, method, model, seed)
         reason = _descend(descent, watch, checkpoint)
         history, speed = descent.history, descent.samples_per_second
         model = model if reason else method.dense_copy(model)
     elif isinstance(method, Solver):
         chosen = _solve(workload, method, model, seed)
-        findings, reason = ({"solver": dict(chosen)} if chosen else {}), ""
+        findings = {"solver": dict(chosen)} if chosen else {}
     else:
         raise TypeError(f"{method.name!r} is neither a gradient method nor a solver.")
-    if not reason and not all(bool(torch.isfinite(p).all()) for p in model.parameters()):
-        reason = "a weight is not finite at the end"
+    costs = Costs(time.perf_counter() - started, speed)
     if reason:
-        elapsed = time.perf_counter() - started
-        return TrainingResult(
-            *("diverged", reason, [], {}, history, elapsed, None),
-            samples_per_second=speed,
-            peak_memory_bytes=peak_memory(workload.device),
-        )
-    model.eval()
-    watch.phase("frontier")
-    scores = method.scores(prunable_weights(model), seed)
-    points = frontier_of(workload, model, scores, watch.on_point)
-    layers = layer_table(model, workload.headline_ratios, scores)
-    with autocast(workload.device, workload.config.precision):
-        findings = {**workload.findings(model), **findings}
-    if finetuning:
-        findings |= finetune(workload, model, scores, finetuning, seed, watch.on_phase, watch.on_step)
-    return TrainingResult(
-        status="completed",
-        reason="",
-        frontier=points,
-        findings=findings,
-        history=history,
-        seconds=time.perf_counter() - started,
-        model=model,
-        layers=layers,
-        samples_per_second=speed,
-        peak_memory_bytes=peak_memory(workload.device),
+        return diverged(workload, reason, history, costs)
+    return measured(
+        *(workload, method, model, seed, history, costs),
+        solver=findings,
+        watch=watch,
+        finetuning=finetuning,
     )
+
+
+def fresh_model(workload: Workload, seed: int) -> nn.Module:
+    """Return the model that a training with this seed starts from."""
+    torch.manual_seed(seed)
+    return workload.build_model()
+
+
+def descent_of(workload: Workload, method: GradientMethod, model: nn.Module, seed: int) -> Descent:
+    """Prepare a model for a method, in place, and return its training."""
+    optimizer = method.prepare(model)
+    return Descent(workload, model, optimizer, workload.schedule, workload.total_steps, seed)
 
 
 def check_pair(workload: type[Workload], method: type[Method]) -> None:
@@ -193,74 +125,56 @@ def check_pair(workload: type[Workload], method: type[Method]) -> None:
         )
 
 
-def frontier_of(
-    workload: Workload, model: nn.Module, scores: Mapping[str, Tensor], on_point: OnStep | None = None
-) -> list[OperatingPoint]:
-    """Return the frontier of a trained model with plain weights, on "val" and "test".
-
-    Where the model has batch norm, every point is measured again with statistics recomputed after pruning.
-
-    Args:
-        workload: Evaluates pruned models.
-        model: Restored before returning.
-        scores: Ranking of its prunable weights; larger is kept longer.
-        on_point: See :class:`Watch`.
-    """
-    calibrated = has_batch_norm(model) and workload.calibration_batches() is not None
-    total = (len(workload.ratios) + len(workload.thresholds)) * (2 if calibrated else 1)
-    done = itertools.count(1)
-
-    def evaluate(pruned: nn.Module) -> dict[str, float]:
-        if on_point:
-            on_point(next(done), total)
-        with autocast(workload.device, workload.config.precision):
-            return {split: of_rank_zero(workload.evaluate(pruned, split)) for split in ("val", "test")}
-
-    def renew_statistics(pruned: nn.Module) -> None:
-        with autocast(workload.device, workload.config.precision):
-            recalibrate(pruned, workload.calibration_batches() or iter(()))
-
-    return measure_frontier(
-        model,
-        evaluate,
-        scores,
-        workload.ratios,
-        workload.thresholds,
-        recalibrate=renew_statistics if calibrated else None,
-    )
-
-
-def peak_memory(device: torch.device) -> int:
-    """Return the largest memory in bytes so far: allocated on the GPU, or this process's resident memory."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated()
-    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return largest if sys.platform == "darwin" else largest * 1024
-
-
 def _descend(descent: Descent, watch: Watch, checkpoint: CheckpointFile | None) -> str:
     """Train to the end, from a checkpoint if there is one; return why it diverged, empty if it did not."""
     workload = descent.workload
-    epochs, every = int(workload.config.epochs), int(workload.config.eval_every)
+    epochs = int(workload.config.epochs)
     if checkpoint and (state := checkpoint.load()) is not None:
         descent.restore(state)
         watch.phase(f"training, taken up after epoch {descent.epoch}")
     while descent.epoch < epochs:
         lr = descent.lr
         train_loss = descent.run_epoch(watch.on_step)
-        number = descent.epoch
-        if not math.isfinite(train_loss):
-            return f"the training loss became {train_loss} in epoch {number}"
-        if number % every == 0 or number == epochs:
-            epoch = Epoch(number, train_loss, descent.evaluate("val"), lr)
-            descent.history.append(epoch)
-            if watch.on_epoch:
-                watch.on_epoch(epoch)
-            if _collapsed(descent.history, workload):
-                return f"validation {workload.metric.name} stayed at chance until epoch {number}"
+        if reason := after_epoch(descent, train_loss, lr, watch.on_epoch):
+            return reason
         if checkpoint:
-            checkpoint.save_when_due(descent.state, force=number == epochs)
+            checkpoint.save_when_due(descent.state, force=descent.epoch == epochs)
     return ""
+
+
+def after_epoch(
+    descent: Descent,
+    train_loss: float,
+    lr: float,
+    on_epoch: Callable[[Epoch], None] | None = None,
+    evaluate: Callable[[], float] | None = None,
+) -> str:
+    """Evaluate after an epoch where that is due, and return why the training ends early, empty if it goes on.
+
+    Args:
+        descent: The training; its history grows.
+        train_loss: Mean of the epoch's batch losses.
+        lr: Learning rate at the epoch's start.
+        on_epoch: Told of the evaluated epoch.
+        evaluate: Returns the validation metric. Default: the descent's own evaluation.
+    """
+    workload, number = descent.workload, descent.epoch
+    if not math.isfinite(train_loss):
+        return f"the training loss became {train_loss} in epoch {number}"
+    if is_evaluated(workload, number):
+        value = evaluate() if evaluate else descent.evaluate("val")
+        epoch = Epoch(number, train_loss, value, lr)
+        descent.history.append(epoch)
+        if on_epoch:
+            on_epoch(epoch)
+        if _collapsed(descent.history, workload):
+            return f"validation {workload.metric.name} stayed at chance until epoch {number}"
+    return ""
+
+
+def is_evaluated(workload: Workload, epoch: int) -> bool:
+    """Return whether the validation metric is taken after an epoch, 1 for the first."""
+    return epoch % int(workload.config.eval_every) == 0 or epoch == int(workload.config.epochs)
 
 
 def _solve(workload: Workload, method: Solver, model: nn.Module, seed: int) -> dict[str, float]:
