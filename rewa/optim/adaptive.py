@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import hardshrink
 
-from rewa.optim.power import X_FLOOR, abs_power
+from rewa.kernels import X_FLOOR
+from rewa.optim.power import abs_power
 
 
 def scale_gradients(

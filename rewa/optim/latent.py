@@ -13,7 +13,11 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from rewa.optim.adaptive import scale_gradients
 from rewa.optim.checks import Group
+from rewa.optim.one_pass import GroupPlan, aligned, takes_one_pass
 from rewa.optim.power import latent_to_parameter, signed_root
+
+POWER_ROUNDING = 2.0**-19
+"""Relative difference between two ways to compute x = y^K in float32 that is no change."""
 
 
 class LatentOptimizer(Optimizer):
@@ -31,8 +35,12 @@ class LatentOptimizer(Optimizer):
     _MOMENTA: tuple[str, ...] = ()
     """State that would carry a coordinate away from a zero that somebody else wrote."""
 
+    _MOMENTS: tuple[str, ...] = ()
+    """State that the one-pass kernel steps beside the latent: at most two, in the kernel's order."""
+
     def __init__(self, params: ParamsT, defaults: Group) -> None:
         self._written = WeakTensorKeyDictionary()
+        self._plans: dict[int, GroupPlan] = {}
         super().__init__(params, defaults)
 
     @staticmethod
@@ -44,6 +52,12 @@ class LatentOptimizer(Optimizer):
     def _update(self, params: list[Tensor], latents: list[Tensor], grads: list[Tensor], group: Group) -> None:
         """Take the base optimizer's step on the latents, in place, with already scaled gradients."""
 
+    @abstractmethod
+    def _settings(
+        self, params: list[Tensor], latents: list[Tensor], group: Group
+    ) -> tuple[list[tuple[float, ...]], list[int]]:
+        """Make the state of one step by :mod:`rewa.kernels`; return the settings, and which each p takes."""
+
     def add_param_group(self, param_group: Group) -> None:
         """Add a group; its missing settings take the defaults, and all are checked."""
         self._check({**self.defaults, **param_group})
@@ -52,7 +66,7 @@ class LatentOptimizer(Optimizer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore from a pickle; settings that an older version lacked take their defaults."""
         super().__setstate__(state)
-        self._written = WeakTensorKeyDictionary()
+        self._written, self._plans = WeakTensorKeyDictionary(), {}
         for group in self.param_groups:
             for name, value in self.defaults.items():
                 if name != "differentiable":  # torch's own addition, which no group has
@@ -69,7 +83,7 @@ class LatentOptimizer(Optimizer):
         for group in state_dict["param_groups"]:
             self._check({**self.defaults, **group})
         super().load_state_dict(state_dict)
-        self._written = WeakTensorKeyDictionary()
+        self._written, self._plans = WeakTensorKeyDictionary(), {}
         params = [p for group in self.param_groups for p in group["params"]]
         indices = [i for group in state_dict["param_groups"] for i in group["params"]]
         for p, index in zip(params, indices, strict=True):
@@ -94,13 +108,16 @@ class LatentOptimizer(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        for group in self.param_groups:
+        for number, group in enumerate(self.param_groups):
             params = [p for p in group["params"] if p.grad is not None]
             if not params:
                 continue
             for p in params:
                 self._refuse_unsupported(p)
             latents = [self._latent(p, group["K"]) for p in params]
+            if self._one_pass(params, group):
+                self._step_at_once(number, params, latents, group)
+                continue
             grads = [p.grad.to(y.dtype) for p, y in zip(params, latents, strict=True)]
             foreach = group["foreach"]
             scaled = scale_gradients(
@@ -150,7 +167,7 @@ class LatentOptimizer(Optimizer):
         """Recompute the latent where ``p`` no longer is what the latent stands for, and only there."""
         state = self.state[p]
         latent = state["latent"]
-        changed = latent_to_parameter(latent, K).to(p.dtype) != p
+        changed = _differs(p, latent_to_parameter(latent, K).to(p.dtype))
         if p in self._written:  # a zero that somebody else wrote is a zero, also where x was one already
             changed |= (p == 0) & (latent != 0)
         latent.copy_(torch.where(changed, signed_root(p.detach().to(latent.dtype), K), latent))
@@ -158,12 +175,37 @@ class LatentOptimizer(Optimizer):
             if state.get(name) is not None:
                 state[name].masked_fill_(changed & (p == 0), 0.0)
 
+    def _one_pass(self, params: list[Tensor], group: Group) -> bool:
+        """Return whether the one-pass kernel is to step these parameters."""
+        return takes_one_pass(params, group)
+
+    def _step_at_once(self, number: int, params: list[Tensor], latents: list[Tensor], group: Group) -> None:
+        """Let the one-pass kernel step a group and write x."""
+        rows, row_of = self._settings(params, latents, group)
+        for i, p in enumerate(params):
+            for name in ("latent", *self._MOMENTS):
+                if isinstance(value := self.state[p].get(name), Tensor):
+                    self.state[p][name] = aligned(value, p)
+            latents[i] = self.state[p].get("latent", p)
+        moments = [[self.state[p].get(name) for p in params] for name in self._MOMENTS]
+        moments += [[None] * len(params)] * (2 - len(moments))
+        plan = self._plans.get(number)
+        if plan is None or not plan.fits(params, latents, *moments):
+            plan = self._plans[number] = GroupPlan(params, latents, *moments)
+        plan.step(rows, row_of)
+        self._remember(params, latents, group["K"])
+
     def _write(self, params: list[Tensor], latents: list[Tensor], K: float) -> None:
         """Write x = y^K into the parameters and remember that it was us."""
         for p, y in zip(params, latents, strict=True):
             if p is not y:
                 p.copy_(latent_to_parameter(y, K))
-                # holding the storage keeps its address from being another's
+        self._remember(params, latents, K)
+
+    def _remember(self, params: list[Tensor], latents: list[Tensor], K: float) -> None:
+        """Remember that x is as we wrote it; holding the storage keeps its address from being another's."""
+        for p, y in zip(params, latents, strict=True):
+            if p is not y:
                 self._written[p] = (p.untyped_storage(), _mark(p, K))
 
     def _refuse_unsupported(self, p: Tensor) -> None:
@@ -174,6 +216,18 @@ class LatentOptimizer(Optimizer):
             raise RuntimeError(f"{name} does not support sparse gradients; use a dense one (sparse=False).")
         if p.grad.is_complex():
             raise RuntimeError(f"{name} does not support complex parameters; view them as real tensors.")
+
+
+def _differs(p: Tensor, expected: Tensor) -> Tensor:
+    """Return where a parameter is not what we wrote.
+
+    Float32 weights may have been written by the one-pass kernel, whose real powers differ from torch's in the
+    last bits.
+    """
+    changed = p != expected
+    if p.dtype == torch.float32:
+        changed &= ~((p - expected).abs() <= POWER_ROUNDING * expected.abs())
+    return changed
 
 
 def _mark(p: Tensor, K: float) -> tuple[object, ...]:

@@ -9,12 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import hardshrink
 
-X_FLOOR = 1e-30
-"""|x| at or below this is written as exact zero.
-
-It is far below any weight that matters and far above float32's subnormals (1.2e-38), whose products
-slow a CPU down five to seven times. The latent y itself is not touched, so the iteration is unchanged.
-"""
+from rewa.kernels import X_FLOOR
 
 
 def abs_power(magnitude: Tensor, exponent: float) -> Tensor:

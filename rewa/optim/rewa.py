@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 from torch.optim.sgd import sgd
 
+from rewa.kernels import REWA, settings_row
 from rewa.optim.checks import Group, below_one, learning_rate, non_negative, powers
 from rewa.optim.latent import LatentOptimizer
 
@@ -20,8 +21,8 @@ class ReWA(LatentOptimizer):
         b \leftarrow \mu b + \frac{|y|^{K-1}}{|y|^{K-1}+\epsilon}\,|y|^M g + \lambda y,
         \qquad y \leftarrow y - \gamma b, \qquad x = \mathrm{sign}(y)|y|^K .
 
-    That is ``torch.optim.SGD`` on y with an adaptive factor on its gradient, and torch's own kernels take the
-    step. The parameters of the model stay x, so the forward pass needs no change; see
+    That is ``torch.optim.SGD`` on y with an adaptive factor on its gradient. The parameters of
+    the model stay x, so the forward pass needs no change; see
     :class:`~rewa.optim.latent.LatentOptimizer` for how y is kept.
 
     At y = 0 the ratio is 1 when epsilon = 0, so M = 0 can leave zero while for M > 0 zero is absorbing.
@@ -40,8 +41,13 @@ class ReWA(LatentOptimizer):
         nesterov: Nesterov momentum; needs momentum > 0 and no dampening.
         dampening: Share of the bracket kept out of the momentum buffer, in [0, 1).
         maximize: Ascend the objective; weight decay still shrinks y.
-        foreach: Use the multi-tensor kernels; ``None`` chooses them on CUDA devices.
-        fused: Use torch's fused SGD kernel for the step on y; ``None`` does not.
+        foreach: Use the multi-tensor kernels; ``None`` chooses them on CUDA devices. The plain loop over
+            parameters is ``foreach=False, fused=False``.
+        fused: Take the whole step in one pass over memory (:mod:`rewa.kernels`): on a CPU compiled by numba,
+            on a CUDA device by Triton, which has not been run on hardware yet. It is for float32 parameters
+            and lr as a number; ``None`` chooses it on CPUs only, if numba is there and
+            ``foreach`` is not True. Where it cannot be taken, ``True`` means torch's fused SGD kernel for
+            the step on y.
         capturable: Safe to capture in a CUDA graph; lr must then be a tensor on the parameters' device if it
             is to change between replays.
 
@@ -50,6 +56,7 @@ class ReWA(LatentOptimizer):
     """
 
     _MOMENTA = ("momentum_buffer",)
+    _MOMENTS = ("momentum_buffer",)
 
     def __init__(
         self,
@@ -108,6 +115,21 @@ class ReWA(LatentOptimizer):
                 self._sgd(
                     [params[i] for i in part], [latents[i] for i in part], [grads[i] for i in part], group
                 )
+
+    def _settings(
+        self, params: list[Tensor], latents: list[Tensor], group: Group
+    ) -> tuple[list[tuple[float, ...]], list[int]]:
+        """Two rows: for parameters that have a momentum buffer, and for those whose first step this is."""
+        row_of = []
+        for p, latent in zip(params, latents, strict=True):
+            buffer = self.state[p].get("momentum_buffer") if group["momentum"] != 0 else True
+            row_of.append(int(buffer is None))
+            if buffer is None:
+                self.state[p]["momentum_buffer"] = torch.zeros_like(latent, requires_grad=False)
+        names = ("momentum", "dampening", "nesterov", "maximize", "K", "M", "epsilon", "weight_decay")
+        shared = {name: group[name] for name in names}
+        rows = [settings_row(REWA, group["lr"], **shared, first=first) for first in (False, True)]
+        return rows, row_of
 
     def _sgd(self, params: list[Tensor], latents: list[Tensor], grads: list[Tensor], group: Group) -> None:
         """Let torch's SGD step the latents, and keep its momentum buffers."""

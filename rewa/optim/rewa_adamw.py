@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.optim.adamw import adamw
 from torch.optim.optimizer import ParamsT
 
+from rewa.kernels import ADAMW, settings_row
 from rewa.optim.checks import Group, below_one, learning_rate, non_negative, powers
 from rewa.optim.latent import LatentOptimizer
 
@@ -20,9 +21,9 @@ class ReWAAdamW(LatentOptimizer):
         \tilde g = \frac{|y|^{K-1}}{|y|^{K-1}+\epsilon}\,|y|^M g
 
     feeds Adam's two moments, and weight decay is decoupled:
-    y <- y (1 - lr * weight_decay) - lr * m_hat / (sqrt(v_hat) + eps). Torch's own AdamW kernels take that
-    step on y. Adam divides by the gradient's size and so acts like M = 0 already, which is the default;
-    M > 0 makes zero absorbing. See :class:`~rewa.optim.latent.LatentOptimizer` for how y is kept.
+    y <- y (1 - lr * weight_decay) - lr * m_hat / (sqrt(v_hat) + eps). Adam divides by the gradient's size and
+    so acts like M = 0 already, which is the default; M > 0 makes zero absorbing. See
+    :class:`~rewa.optim.latent.LatentOptimizer` for how y is kept.
 
     Args:
         params: Parameters or parameter groups; :func:`rewa.param_groups` makes them from a model.
@@ -36,8 +37,13 @@ class ReWAAdamW(LatentOptimizer):
         weight_decay: The paper's lambda, decoupled; >= 0.
         amsgrad: Use the largest second moment so far.
         maximize: Ascend the objective.
-        foreach: Use the multi-tensor kernels; ``None`` chooses them on CUDA devices.
-        fused: Use torch's fused AdamW kernel for the step on y; ``None`` does not.
+        foreach: Use the multi-tensor kernels; ``None`` chooses them on CUDA devices. The plain loop over
+            parameters is ``foreach=False, fused=False``.
+        fused: Take the whole step in one pass over memory (:mod:`rewa.kernels`): on a CPU compiled by numba,
+            on a CUDA device by Triton, which has not been run on hardware yet. It is for float32 parameters
+            and lr as a number (amsgrad excepted); ``None`` chooses it on CPUs only, if numba is there and
+            ``foreach`` is not True. Where it cannot be taken, ``True`` means torch's fused AdamW kernel for
+            the step on y.
         capturable: Safe to capture in a CUDA graph.
 
     Raises:
@@ -45,6 +51,7 @@ class ReWAAdamW(LatentOptimizer):
     """
 
     _MOMENTA = ("exp_avg",)
+    _MOMENTS = ("exp_avg", "exp_avg_sq")
 
     def __init__(
         self,
@@ -112,6 +119,35 @@ class ReWAAdamW(LatentOptimizer):
             eps=group["eps"],
             maximize=group["maximize"],
         )
+
+    def _one_pass(self, params: list[Tensor], group: Group) -> bool:
+        return not group["amsgrad"] and super()._one_pass(params, group)
+
+    def _settings(
+        self, params: list[Tensor], latents: list[Tensor], group: Group
+    ) -> tuple[list[tuple[float, ...]], list[int]]:
+        """One row per number of steps taken: parameters that joined later are corrected otherwise."""
+        for p, latent in zip(params, latents, strict=True):
+            self._start(p, latent, group)
+        counts = [self.state[p]["step"] for p in params]
+        torch._foreach_add_(counts, 1)
+        steps = [count.item() for count in counts]
+        beta1, beta2 = group["betas"]
+        names = ("maximize", "K", "M", "epsilon", "weight_decay")
+        shared = {name: group[name] for name in names} | {"beta1": beta1, "beta2": beta2}
+        different = sorted(set(steps))
+        rows = [
+            settings_row(
+                ADAMW,
+                group["lr"],
+                **shared,
+                adam_eps=group["eps"],
+                correction1=1 - beta1**step,
+                correction2=1 - beta2**step,
+            )
+            for step in different
+        ]
+        return rows, [different.index(step) for step in steps]
 
     def _start(self, p: Tensor, latent: Tensor, group: Group) -> None:
         """Create the moments and the step count of a parameter that has none yet."""

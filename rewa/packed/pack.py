@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from rewa.errors import UserError
+from rewa.kernels.settings import MODE, SPRED, TILE, K, M
 from rewa.optim import signed_root
-from rewa.packed.table import METHOD, SPRED, TILE, K, M, PackedTrial, block_width, table_of
+from rewa.packed.table import PackedTrial, block_width, table_of
 
 F32 = NDArray[np.float32]
 I64 = NDArray[np.int64]
@@ -28,7 +29,7 @@ class Pack:
         init_bias: Shape (T,), float32.
 
     Attributes:
-        table: The settings, shape (T, 10).
+        table: The settings, one row per trial (:mod:`rewa.kernels.settings`).
         width: Columns per block.
         latents: Shape (4, T, padded d): y, its momentum, Spred's second factor, its momentum.
         biases: Shape (2, T): biases and their momentum.
@@ -47,7 +48,7 @@ class Pack:
         self.losses = np.zeros(count)
         self.died = np.zeros(count, np.int64)
         for row, weights in enumerate(init_weights):
-            spred = self.table[row, METHOD] == SPRED
+            spred = self.table[row, MODE] == SPRED
             root = _root(weights, 2.0 if spred else float(self.table[row, K]))
             self.latents[0, row, : self.d] = root
             if spred:
@@ -55,11 +56,11 @@ class Pack:
 
     def weights(self, rows: I64 | None = None) -> F32:
         """Return the current weights of some trials (default: all), shape (their number, d)."""
-        from rewa.packed.kernels import write_weights
+        from rewa.kernels.linear import write_rows
 
         rows = np.arange(len(self.table)) if rows is None else rows
         weights = np.empty((len(rows), self.d), np.float32)
-        write_weights(weights, rows, self.table, self.latents, self.width)
+        write_rows(weights, rows, self.table, self.latents, self.width)
         return weights
 
 

@@ -70,7 +70,7 @@ def train_batch_of_problems(
     Raises:
         UserError: If a shape does not fit, a value is not finite, or a setting is out of range.
     """
-    from rewa.packed.kernels import run_steps
+    from rewa.kernels.linear import run_steps
 
     x = checked("inputs", inputs, np.shape(inputs))
     if x.ndim != 3 or not x.size or not len(trials) or steps < 1:

@@ -1,8 +1,4 @@
-"""Hyper-parameters of the trials of a pack: one record per trial, and the table the compiled loops read.
-
-The integers named here are compiled into the loops, and numba's cache does not see them change: whoever
-changes one must change kernels.py too (touching it is enough).
-"""
+"""Hyper-parameters of the trials of a pack: one record per trial, and the table the compiled loops read."""
 
 from __future__ import annotations
 
@@ -15,19 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewa.errors import UserError
-from rewa.optim import X_FLOOR
+from rewa.kernels import REWA, SGD_L1, SPRED, new_table, settings_row
 from rewa.optim.checks import below_one, learning_rate, non_negative, powers
 
 PackedMethod = Literal["rewa", "sgd_l1", "spred"]
-
-TILE = 4
-"""Trials that share one read of the data in the products."""
-
-METHOD, LR, MOMENTUM, K, M, EPSILON, WEIGHT_DECAY, L1, X_FLOOR_Y, M_FLOOR = range(10)
-"""Columns of the table: the settings, then the |y| at or below which y^K and |y|^M count as zero."""
-
-REWA, SGD_L1, SPRED = range(3)
-"""Values of the column ``METHOD``."""
 
 _CODES: dict[PackedMethod, int] = {"rewa": REWA, "sgd_l1": SGD_L1, "spred": SPRED}
 _FOREIGN: dict[PackedMethod, tuple[str, ...]] = {
@@ -85,16 +72,12 @@ class PackedTrial:
 
 
 def table_of(trials: Sequence[PackedTrial]) -> NDArray[np.float64]:
-    """Return the trials' settings, shape (T, 10), columns as named in this module."""
-    table = np.empty((len(trials), 10))
-    for row, t in zip(table, trials, strict=True):
-        # as in rewa.optim.adaptive: a positive epsilon is never small enough to be lost next to |y|^(K-1)
-        epsilon = max(t.epsilon, X_FLOOR) if t.epsilon > 0 else 0.0
-        m_floor = X_FLOOR ** (1 / t.M) if t.M > 0 else 0.0
-        x_floor = X_FLOOR ** (1 / t.K)
-        settings = (t.lr, t.momentum, t.K, t.M, epsilon, t.weight_decay, t.l1, x_floor, m_floor)
-        row[:] = (_CODES[t.method], *settings)
-    return table
+    """Return the trials' settings as the kernels read them, one row each."""
+    rows = []
+    for trial in trials:
+        settings = {name: value for name, value in vars(trial).items() if name not in ("method", "lr")}
+        rows.append(settings_row(_CODES[trial.method], trial.lr, **settings))
+    return new_table(rows)
 
 
 def block_width(d: int) -> int:

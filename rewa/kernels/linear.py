@@ -1,14 +1,9 @@
-"""The compiled inner loops: every optimizer step of a share of the trials, in one call.
-
-Importing this module imports numba; the rest of the package imports it only when it trains.
+"""Linear models side by side: every optimizer step of a share of the trials, in one call. Imports numba.
 
 Rows (trials) are handled in tiles of ``TILE`` and columns in blocks of ``width``, so that everything a tile
 needs for one block stays in the first-level cache: the gradient is made, the step taken, x = y^K written and
 the next batch's predictions begun before the block is left. Memory is passed over once per step. A trial's
 arithmetic never depends on its neighbours, so its result is the same to the bit in every pack.
-
-All functions are in this file because numba's cache looks only at the file of the function it compiled: code
-inlined from another file would go stale unseen.
 """
 
 from __future__ import annotations
@@ -16,22 +11,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rewa.packed.compiled import compiled
-from rewa.packed.table import (
-    EPSILON,
-    L1,
-    LR,
-    M_FLOOR,
-    METHOD,
-    MOMENTUM,
-    SGD_L1,
-    SPRED,
-    TILE,
-    WEIGHT_DECAY,
-    X_FLOOR_Y,
-    K,
-    M,
-)
+from rewa.kernels.blocks import step_block, write_weights
+from rewa.kernels.compiled import compiled
+from rewa.kernels.settings import LR, MOMENTUM, TILE
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -97,98 +79,7 @@ def _predict(p: F32, x: F32, w: F32, size: int, width: int) -> None:
 
 
 @compiled("contract")
-def _times_power(out: F32, base: F32, exponent: float) -> None:
-    """Multiply by base ** exponent, base >= 0, by squaring for integers up to 32; base is overwritten."""
-    whole = int(exponent)
-    if whole != exponent or whole > 32:
-        e = np.float32(exponent)
-        for j in range(len(out)):
-            out[j] *= base[j] ** e
-        return
-    if whole & 1:
-        for j in range(len(out)):
-            out[j] *= base[j]
-    while whole > 1:
-        whole >>= 1
-        if whole & 1:
-            for j in range(len(out)):
-                base[j] *= base[j]
-                out[j] *= base[j]
-        else:
-            for j in range(len(out)):
-                base[j] *= base[j]
-
-
-@compiled("contract")
-def _weights(x: F32, y: F32, y2: F32, h: F64, a: F32) -> None:
-    """Write the weights that one block of one trial's latents stands for; ``h`` is its row of the table."""
-    if h[METHOD] == SPRED:
-        for j in range(len(x)):
-            x[j] = y[j] * y2[j]
-    elif h[K] == 1:
-        for j in range(len(x)):
-            x[j] = y[j]
-    else:
-        floor, o = np.float32(h[X_FLOOR_Y]), np.float32(0)
-        for j in range(len(x)):
-            a[j] = abs(y[j])
-            x[j] = o if a[j] <= floor else y[j]
-        _times_power(x, a, h[K] - 1)
-
-
-@compiled("contract")
-def _scale(g: F32, y: F32, h: F64, a: F32, q: F32) -> None:
-    """G *= |y|^(K-1) / (|y|^(K-1) + epsilon) * |y|^M, Eq. 3's factor (rewa.optim.adaptive)."""
-    if h[M] > 0:
-        floor, o = np.float32(h[M_FLOOR]), np.float32(0)
-        for j in range(len(g)):
-            a[j] = o if abs(y[j]) <= floor else abs(y[j])
-        _times_power(g, a, h[M])
-    if h[EPSILON] > 0:
-        epsilon = np.float32(h[EPSILON])
-        for j in range(len(g)):
-            a[j] = abs(y[j])
-            q[j] = np.float32(1)
-        _times_power(q, a, h[K] - 1)
-        for j in range(len(g)):
-            g[j] *= q[j] / (q[j] + epsilon)
-
-
-@compiled("contract")
-def _descend(y: F32, m: F32, g: F32, rate: float, momentum: float, decay: float) -> None:
-    """M = momentum m + g + decay y; y -= rate m: torch.optim.SGD."""
-    lr, mu, wd = np.float32(rate), np.float32(momentum), np.float32(decay)
-    if mu == 0:
-        for j in range(len(y)):
-            y[j] -= lr * (g[j] + wd * y[j])
-    else:
-        for j in range(len(y)):
-            m[j] = mu * m[j] + (g[j] + wd * y[j])
-            y[j] -= lr * m[j]
-
-
-@compiled("contract")
-def _step(y: F32, m: F32, y2: F32, m2: F32, g: F32, h: F64, factor: float, a: F32, q: F32) -> None:
-    """One step on one block of one trial's latents; ``g`` is with respect to the weights, and is used up."""
-    rate, mu, wd = h[LR] * factor, h[MOMENTUM], h[WEIGHT_DECAY]
-    if h[METHOD] == SPRED:
-        for j in range(len(g)):
-            a[j] = g[j] * y[j]
-            g[j] *= y2[j]
-        _descend(y, m, g, rate, mu, wd)
-        _descend(y2, m2, a, rate, mu, wd)
-        return
-    if h[METHOD] == SGD_L1:
-        l1, o = np.float32(h[L1]), np.float32(0)
-        for j in range(len(g)):
-            g[j] += l1 if y[j] > o else (-l1 if y[j] < o else o)
-    else:
-        _scale(g, y, h, a, q)
-    _descend(y, m, g, rate, mu, wd)
-
-
-@compiled("contract")
-def _loss(r: F32, targets: F32, index: I64, bias: float, logistic: bool) -> float:
+def loss_of(r: F32, targets: F32, index: I64, bias: float, logistic: bool) -> float:
     """Turn predictions without bias into the loss's derivatives, in place, and return the mean loss."""
     one, share = np.float32(1), np.float32(1) / np.float32(len(index))
     total = np.float32(0)
@@ -204,17 +95,16 @@ def _loss(r: F32, targets: F32, index: I64, bias: float, logistic: bool) -> floa
     return float(total * share)
 
 
-@compiled("contract")
-def write_weights(weights: F32, rows: I64, table: F64, latents: F32, width: int) -> None:
+@compiled()
+def write_rows(weights: F32, rows: I64, table: F64, latents: F32, width: int) -> None:
     """Write the weights of some rows, shape (their number, d), from the latents (:func:`run_steps`)."""
     d = weights.shape[1]
-    x, a = np.empty(width, np.float32), np.empty(width, np.float32)
     for i in range(len(rows)):
         row = rows[i]
         for low in range(0, d, width):
-            high = low + width
-            _weights(x, latents[0, row, low:high], latents[2, row, low:high], table[row], a)
-            weights[i, low : min(high, d)] = x[: min(high, d) - low]
+            high = min(low + width, d)
+            y, y2 = latents[0, row, low:high], latents[2, row, low:high]
+            write_weights(weights[i, low:high], y, y2, table[row])
 
 
 @compiled()
@@ -289,9 +179,12 @@ def run_steps(
     r, p = np.empty((slots, most), np.float32), np.empty((slots, most), np.float32)
     g, x = np.empty(TILE * width, np.float32), np.zeros(TILE * width, np.float32)
     a, q = np.empty(width, np.float32), np.empty(width, np.float32)
+    settings = table.copy()
     size, index = 0, order[:0]
     for s in range(steps + 1):  # pass s takes step s - 1 and predicts for step s
         previous = size
+        if s > 0:
+            settings[:, LR] = table[:, LR] * factors[s - 1]
         if s < steps:
             index = order if once else order[s * batch_size : (s + 1) * batch_size]
             size = _fives(len(index))
@@ -319,9 +212,9 @@ def run_steps(
                     if s > 0:
                         m, m2 = latents[1, row, low:high], latents[3, row, low:high]
                         gi = g[i * width : (i + 1) * width]
-                        _step(y, m, y2, m2, gi, table[row], factors[s - 1], a, q)
-                    if s < steps:
-                        _weights(xi, y, y2, table[row], a)
+                        step_block(xi, y, m, gi, y2, m2, a, q, settings[row])
+                    else:
+                        write_weights(xi, y, y2, table[row])
                 if s < steps:
                     _predict(p[tile : tile + TILE], then, x, size, width)
         if s == steps:
@@ -331,7 +224,7 @@ def run_steps(
             if row < 0 or died[row] > 0:
                 p[i] = np.float32(0)
                 continue
-            loss = _loss(p[i, : len(index)], targets, index, biases[0, row], logistic)
+            loss = loss_of(p[i, : len(index)], targets, index, biases[0, row], logistic)
             losses[row] += loss
             if not np.isfinite(loss):
                 died[row] = s + 1

@@ -1,0 +1,62 @@
+"""The compiled arithmetic of optimizer steps: many arrays, each with its settings, in one pass over memory.
+
+Importing this package needs torch only; numba is imported when the first plan is built.
+"""
+
+from rewa.kernels.plan import ArrayStep, UpdatePlan, new_table
+from rewa.kernels.settings import (
+    ADAM_EPS,
+    ADAMW,
+    BETA1,
+    BETA2,
+    CORRECTION1,
+    CORRECTION2,
+    DAMPENING,
+    EPSILON,
+    FIRST,
+    L1,
+    LR,
+    MAXIMIZE,
+    MODE,
+    MOMENTUM,
+    NESTEROV,
+    PLAIN,
+    REWA,
+    SGD_L1,
+    SPRED,
+    WEIGHT_DECAY,
+    X_FLOOR,
+    K,
+    M,
+    settings_row,
+)
+
+__all__ = [
+    "ADAMW",
+    "ADAM_EPS",
+    "BETA1",
+    "BETA2",
+    "CORRECTION1",
+    "CORRECTION2",
+    "DAMPENING",
+    "EPSILON",
+    "FIRST",
+    "L1",
+    "LR",
+    "MAXIMIZE",
+    "MODE",
+    "MOMENTUM",
+    "NESTEROV",
+    "PLAIN",
+    "REWA",
+    "SGD_L1",
+    "SPRED",
+    "WEIGHT_DECAY",
+    "X_FLOOR",
+    "ArrayStep",
+    "K",
+    "M",
+    "UpdatePlan",
+    "new_table",
+    "settings_row",
+]
