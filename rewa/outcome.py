@@ -6,7 +6,7 @@ import itertools
 import resource
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -167,6 +167,17 @@ def frontier_of(
         with autocast(workload.device, workload.config.precision):
             return {split: of_rank_zero(workload.evaluate(pruned, split)) for split in ("val", "test")}
 
+    def evaluate_each(models: Iterator[nn.Module]) -> list[dict[str, float]]:
+        def counted() -> Iterator[nn.Module]:
+            for pruned in models:
+                if on_point:
+                    on_point(next(done), total)
+                yield pruned
+
+        with autocast(workload.device, workload.config.precision):
+            found = workload.evaluate_each(counted(), ("val", "test"))
+        return [{split: of_rank_zero(value) for split, value in values.items()} for values in found]
+
     def renew_statistics(pruned: nn.Module) -> None:
         with autocast(workload.device, workload.config.precision):
             recalibrate(pruned, workload.calibration_batches() or iter(()))
@@ -178,6 +189,7 @@ def frontier_of(
         workload.ratios,
         workload.thresholds,
         recalibrate=renew_statistics if calibrated else None,
+        evaluate_each=evaluate_each,
     )
 
 

@@ -7,13 +7,13 @@ compression; methods with different weight scales compare fairly. ``threshold``:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from rewa.sparsity.ranking import check_ratios, rank_weights
+from rewa.sparsity.ranking import Pruning, check_ratios, rank_weights
 
 RATIOS: tuple[float, ...] = (1, 2, 5, 10, 20, 33, 50, 75, 100, 150, 200, 350, 500, 1000)
 """Target compression ratios of the primary axis."""
@@ -29,6 +29,9 @@ HEADLINE_RATIOS: tuple[float, ...] = (10, 50, 100, 200)
 
 Evaluate = Callable[[nn.Module], Mapping[str, float]]
 """Evaluates a model: metric by split ("val", "test")."""
+
+EvaluateEach = Callable[[Iterator[nn.Module]], Sequence[Mapping[str, float]]]
+"""Evaluates models one after another: each is there, in the same module, until the next is asked for."""
 
 Recalibrate = Callable[[nn.Module], None]
 """Recomputes a model's batch-norm statistics in place."""
@@ -65,22 +68,26 @@ def measure_frontier(
     ratios: Sequence[float] = RATIOS,
     thresholds: Sequence[float] = THRESHOLDS,
     recalibrate: Recalibrate | None = None,
+    evaluate_each: EvaluateEach | None = None,
 ) -> list[OperatingPoint]:
     """Prune a model step by step and evaluate it at every operating point.
 
-    One sort serves all points, and points that keep the same number of weights share an evaluation.
+    One sort serves all points, and points that leave the same weights share an evaluation: those that keep
+    the same number, and those that differ in zeros only.
 
     Args:
         model: A model with plain weights; restored before returning, buffers included.
-        evaluate: Called once per distinct number of weights kept, and once more for it if recalibrated.
+        evaluate: Called once per distinct set of weights left, and once more for it if recalibrated.
         scores: For each prunable weight, a tensor of its shape; larger is kept longer. Default: magnitude.
         ratios: Target compression ratios, each >= 1.
         thresholds: Absolute thresholds; as many weights are removed as have |x| <= t, lowest scores
             first (for magnitude scores, exactly those weights).
         recalibrate: Recomputes batch-norm statistics of the pruned model in place, such as
             :func:`rewa.sparsity.recalibration.recalibrate` on fixed inputs; it may change buffers only.
-            Every number of kept weights is then evaluated a second time after it, all of them included.
+            Every set of weights left is then evaluated a second time after it, all of them included.
             Default: none, and no recalibrated points.
+        evaluate_each: Used instead of ``evaluate`` where nothing is recalibrated, for models that are faster
+            evaluated together.
 
     Returns:
         One point per split, criterion and value, in that order; then the recalibrated ones likewise.
@@ -95,30 +102,45 @@ def measure_frontier(
     magnitude = ranking.values.abs()
     keeps: list[tuple[str, float, int]] = [
         *(("ratio", float(r), ranking.kept_at(r)) for r in ratios),
-        *(("threshold", float(t), int((magnitude > t).sum())) for t in thresholds),
+        *(("threshold", float(t), int(torch.count_nonzero(magnitude > t))) for t in thresholds),
     ]
-    measured: dict[tuple[bool, int], Mapping[str, float]] = {}
+    del magnitude
+    nonzero_at: dict[int, int] = {}
+    measured: dict[tuple[bool, int], Mapping[str, float]] = {}  # by the weights left that are not zero
     buffers = {} if recalibrate is None else {name: b.clone() for name, b in model.named_buffers()}
-    try:
+    pruning = Pruning(ranking)
+
+    def steps() -> Iterator[int]:
+        """Prune to every distinct set of weights and yield how many of them are not zero."""
         for keep in sorted({keep for _, _, keep in keeps}, reverse=True):
-            ranking.write(keep)
-            measured[False, keep] = evaluate(model)
-            if recalibrate is not None:
-                recalibrate(model)
-                measured[True, keep] = evaluate(model)
-                _restore(model, buffers)
+            seen = set(nonzero_at.values())
+            nonzero = nonzero_at[keep] = pruning.prune_to(keep)
+            if nonzero not in seen:  # else nothing but zeros was removed
+                yield nonzero
+
+    try:
+        if evaluate_each is not None and recalibrate is None:
+            results = evaluate_each(model for _ in steps())
+            distinct = dict.fromkeys(nonzero_at.values())
+            measured = {(False, nonzero): r for nonzero, r in zip(distinct, results, strict=True)}
+        else:
+            for nonzero in steps():
+                measured[False, nonzero] = evaluate(model)
+                if recalibrate is not None:
+                    recalibrate(model)
+                    measured[True, nonzero] = evaluate(model)
+                    _restore(model, buffers)
     finally:
-        ranking.write(ranking.values.numel())
+        pruning.undo()
         _restore(model, buffers)
 
     weights, total = ranking.values.numel(), sum(p.numel() for p in model.parameters())
     others = total - weights
-    kept_nonzero = (ranking.values[ranking.order] != 0).cumsum(0)
     points = []
     for recalibrated in (False, True) if recalibrate is not None else (False,):
-        for split in measured[False, keeps[0][2]]:
+        for split in measured[False, nonzero_at[keeps[0][2]]]:
             for criterion, value, keep in keeps:
-                nonzero = int(kept_nonzero[keep - 1]) if keep else 0
+                nonzero = nonzero_at[keep]
                 points.append(
                     OperatingPoint(
                         split=split,
@@ -126,7 +148,7 @@ def measure_frontier(
                         value=value,
                         compression=weights / nonzero if nonzero else float("inf"),
                         compression_total=total / (nonzero + others) if nonzero + others else float("inf"),
-                        metric=float(measured[recalibrated, keep][split]),
+                        metric=float(measured[recalibrated, nonzero][split]),
                         recalibrated=recalibrated,
                     )
                 )
