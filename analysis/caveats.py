@@ -70,10 +70,8 @@ def _lost_seeds(runs: pd.DataFrame, settings: pd.DataFrame) -> list[str]:
     """Confirm runs that gave no result: the setting is no candidate, or its means flatter it."""
     confirm = runs[runs["phase"] == "confirm"]
     sentences = []
-    for (method, trial), group in confirm.groupby(["method", "trial"], sort=True):
-        lost = group[group["status"] != "completed"]
-        if lost.empty:
-            continue
+    for (method, trial), lost in confirm[confirm["status"] != "completed"].groupby(["method", "trial"]):
+        group = confirm[(confirm["method"] == method) & (confirm["trial"] == trial)]
         kinds = text.join([str(kind) for kind in sorted(lost["status"].unique())])
         kept = (settings["trial"] == trial).any()
         then = "its means are over the remaining seeds only" if kept else "it is not recommended below"

@@ -18,6 +18,7 @@ import jinja2
 from matplotlib.figure import Figure
 
 from analysis import figures
+from analysis.csv_bytes import csv_bytes
 from analysis.page import context
 from analysis.questions import PARETO_COLUMNS
 from analysis.recalibration import paired
@@ -130,7 +131,7 @@ def _write(summary: Summary, output: Path) -> list[Path]:
     image = figures.png(_frontier(summary))
     contents = {
         "report.html": render(summary, image).encode(),
-        "frontier.csv": frontier.to_csv(index=False).encode(),
+        "frontier.csv": csv_bytes(frontier),
         "pareto.csv": pareto.to_csv(index=False).encode(),
         "frontier.png": image,
     }

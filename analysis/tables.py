@@ -114,7 +114,7 @@ def is_solver(method: str) -> bool:
 def all_methods(record: SweepRecord) -> list[str]:
     """Every method of the sweep in display order, those without a completed run included."""
     announced = record.meta.get("methods") or []
-    return order_methods([*announced, *record.runs["method"], *record.frontier["method"]])
+    return order_methods([*announced, *record.runs["method"].unique(), *record.frontier["method"].unique()])
 
 
 def natural_key(text: str) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from rewa.record import Record
+from rewa.sparsity.frontier import OperatingPoint
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +22,8 @@ RUN_COLUMNS = (
     "run_id",
 )
 LAYER_COLUMNS = ("method", "trial", "seed", "phase", "layer", "weights", "value", "kept")
+ORDER = ("phase", "method", "trial", "seed")
+"""What all tables are sorted by."""
 CONFIG_ORDER = ("lr", "momentum", "weight_decay", "K", "M", "epsilon", "l1", "init")
 
 
@@ -55,36 +59,77 @@ def build_tables(name: str, meta: dict[str, Any], records: Iterable[tuple[str, R
     """
     import pandas as pd
 
-    runs: list[dict[str, Any]] = []
-    points: list[dict[str, Any]] = []
-    layers: list[dict[str, Any]] = []
     configs: dict[str, None] = {}
     workload: dict[str, Any] = {}
-    for run_id, record in records:
+    runs: list[dict[str, Any]] = []
+    names = tuple(field.name for field in fields(OperatingPoint))
+    points, own = _Rows(names), attrgetter(*names)
+    layers = _Rows(("layer", "weights", "value", "kept"))
+    for run_id, record in records:  # none is kept: ten thousand would take half a gigabyte
         configs |= dict.fromkeys(record.config)
         workload = record.workload
         identity = {key: getattr(record, key) for key in ("method", "trial", "seed", "phase")}
         identity["sweep"] = name
         outcome = {key: getattr(record, key) for key in ("status", "reason", "score", "seconds")}
         runs.append({**identity, **outcome, "run_id": run_id, **record.config})
-        points += [{**identity, **vars(point), **record.config} for point in record.frontier]
-        layers += [
-            {**identity, "layer": row.layer, "weights": row.weights, "value": ratio, "kept": kept}
+        points.add({**identity, **record.config}, [own(point) for point in record.frontier])
+        kept = [
+            (row.layer, row.weights, ratio, count)
             for row in record.layers
-            for ratio, kept in row.kept.items()
+            for ratio, count in row.kept.items()
         ]
+        layers.add(identity, kept)
     known = [column for column in CONFIG_ORDER if column in configs]
     columns = known + [column for column in configs if column not in known]
     table = pd.DataFrame(runs, columns=[*RUN_COLUMNS, *columns])
-    frontier = pd.DataFrame(points, columns=[*FRONTIER_COLUMNS, *columns])
-    order = ["phase", "method", "trial", "seed"]
     return SweepRecord(
         name,
         {"workload": workload, **meta},
-        table.sort_values(order, ignore_index=True),
-        frontier.sort_values(order, kind="stable", ignore_index=True),
-        pd.DataFrame(layers, columns=list(LAYER_COLUMNS)).sort_values(
-            order, kind="stable", ignore_index=True
-        ),
+        table.sort_values(list(ORDER), ignore_index=True),
+        points.table([*FRONTIER_COLUMNS, *columns]),
+        layers.table(LAYER_COLUMNS),
         columns,
     )
+
+
+class _Rows:
+    """Gathers a table whose rows have a few values of their own and many that those of a training share.
+
+    A dictionary per row would take a kilobyte a row.
+
+    Args:
+        own: Names of the values that rows have of their own.
+    """
+
+    def __init__(self, own: tuple[str, ...]) -> None:
+        self._own: dict[str, list[Any]] = {name: [] for name in own}
+        self._shared: list[dict[str, Any]] = []
+        self._counts: list[int] = []
+
+    def add(self, shared: dict[str, Any], rows: Sequence[tuple[Any, ...]]) -> None:
+        """Add a training's rows, each a tuple of its own values."""
+        if not rows:
+            return
+        self._shared.append(shared)
+        self._counts.append(len(rows))
+        for values, column in zip(self._own.values(), zip(*rows, strict=True), strict=True):
+            values.extend(column)
+
+    def table(self, columns: Sequence[str]) -> pd.DataFrame:
+        """Return the rows with these columns, sorted by ``ORDER`` and otherwise as they came."""
+        import numpy as np
+        import pandas as pd
+
+        if not self._shared:
+            return pd.DataFrame(columns=list(columns))
+        repeated = [column for column in columns if column not in self._own]
+        trainings = pd.DataFrame(self._shared, columns=repeated)
+        rank = np.empty(len(trainings), dtype=np.intp)
+        rank[trainings.sort_values(list(ORDER), kind="stable").index.to_numpy()] = np.arange(len(trainings))
+        owner = np.repeat(np.arange(len(trainings)), self._counts)
+        order = np.argsort(rank[owner], kind="stable")
+        parts = (
+            trainings.take(owner[order]).reset_index(drop=True),
+            pd.DataFrame(self._own).take(order).reset_index(drop=True),
+        )
+        return pd.concat(parts, axis=1)[list(columns)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 RECORD_ARTIFACT = "record.json"
 META_ARTIFACT = "sweep.json"
 FINISHED = "FINISHED"
+BATCH = 1000
+"""Metrics and parameters that MLflow takes in one call."""
 DERIVED_PHASES = ("summary", mlflow_view.CURVES_PHASE)
 """Phases of runs that are no trainings: they are made from the others."""
 
@@ -115,21 +118,15 @@ class Tracker:
         """
         if record.key in self._finished:
             return False
-        from mlflow.entities import Param
-
-        name = record.trial if record.phase == "search" else f"{record.trial} seed {record.seed}"
-        run = self.client.create_run(self.experiment_id, tags=tags_of(record), run_name=name)
-        run_id = run.info.run_id
-        params = [Param(key, value) for key, value in params_of(record).items()]
-        self.client.log_batch(run_id, params=params)
-        _log_metrics(self.client, run_id, metrics_of(record))
-        tables = {f"{name}.json": table for name, table in tables_of(record).items()}
-        for path, table in tables.items():
-            self.client.log_dict(run_id, table, path)
+        # Each call is a transaction of its own, which SQLite waits for the disk to finish: as few as can be.
+        tables = {f"{name}.json": json.dumps(table) for name, table in tables_of(record).items()}
         listed = [{"path": path, "type": "table"} for path in tables]
-        self.client.set_tag(run_id, "mlflow.loggedArtifacts", json.dumps(listed))
-        self.client.log_text(run_id, record.model_dump_json(), RECORD_ARTIFACT)
-        self.client.set_terminated(run_id, FINISHED)
+        tags = {**tags_of(record), "mlflow.loggedArtifacts": json.dumps(listed)}
+        name = record.trial if record.phase == "search" else f"{record.trial} seed {record.seed}"
+        run = self.client.create_run(self.experiment_id, tags=tags, run_name=name)
+        _write_artifacts(self.client, run, {**tables, RECORD_ARTIFACT: record.model_dump_json()})
+        _log_batch(self.client, run.info.run_id, metrics_of(record), params_of(record))
+        self.client.set_terminated(run.info.run_id, FINISHED)
         self._finished.add(record.key)
         return True
 
@@ -141,14 +138,33 @@ class Tracker:
         _show_comparison(self.client, self.experiment_id, self.sweep)
 
 
-def _log_metrics(client: MlflowClient, run_id: str, points: list[MetricPoint]) -> None:
-    """Write metrics, at most a thousand per call as MLflow allows."""
+def _log_batch(
+    client: MlflowClient, run_id: str, points: Sequence[MetricPoint], params: Mapping[str, str] | None = None
+) -> None:
+    """Write parameters and metrics, in one call where MLflow allows: a thousand of both at most."""
     from mlflow.entities import Metric as LoggedMetric
+    from mlflow.entities import Param
 
     now = int(time.time() * 1000)
     metrics = [LoggedMetric(name, value, now, step) for name, value, step in points]
-    for start in range(0, len(metrics), 1000):
-        client.log_batch(run_id, metrics=metrics[start : start + 1000])
+    listed = [Param(key, value) for key, value in (params or {}).items()]
+    first = BATCH - len(listed)
+    client.log_batch(run_id, metrics=metrics[:first], params=listed)
+    for start in range(first, len(metrics), BATCH):
+        client.log_batch(run_id, metrics=metrics[start : start + BATCH])
+
+
+def _write_artifacts(client: MlflowClient, run: Run, texts: Mapping[str, str]) -> None:
+    """Write text artifacts, straight to disk where they are local."""
+    if folder := _local_artifacts(run):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in texts.items():
+            (folder / name).write_text(text)
+        return
+    with _quiet_artifacts(), tempfile.TemporaryDirectory() as upload:
+        for name, text in texts.items():
+            (Path(upload) / name).write_text(text)
+        client.log_artifacts(run.info.run_id, upload)
 
 
 def _key(run: Run) -> tuple[str, str, int]:
@@ -161,11 +177,24 @@ def _search(client: MlflowClient, experiments: list[str], query: str) -> Iterato
     """Yield all runs that match, page by page."""
     token = None
     while True:
-        page = client.search_runs(experiments, query, max_results=1000, page_token=token)
+        with _collector_off():
+            page = client.search_runs(experiments, query, max_results=1000, page_token=token)
         yield from page
         token = page.token
         if not token:
             return
+
+
+def _distinct(client: MlflowClient, experiment_id: str, query: str, tag: str) -> set[str]:
+    """Return the values of a tag among the runs that match: a query for each, however many runs there are."""
+    found: set[str] = set()
+    while True:
+        others = "".join(f" and tags.`{tag}` != '{value}'" for value in ["", *sorted(found)])
+        page = client.search_runs([experiment_id], query + others, max_results=1)
+        value = page[0].data.tags.get(tag) if page else None
+        if value is None:
+            return found
+        found.add(value)
 
 
 def _summary_run(client: MlflowClient, experiment_id: str, sweep: str) -> str:
@@ -193,19 +222,20 @@ def read_sweep(tracking_uri: str | None, sweep: str | None) -> SweepRecord:
     """
     uri, client = _open_existing(tracking_uri)
     name, experiment_id = _find_sweep(client, uri, sweep)
-    meta: dict[str, Any] = {}
-    records: list[tuple[str, Record]] = []
-    for run in _search(client, [experiment_id], f"tags.`rewa.sweep` = '{name}'"):
-        phase = run.data.tags.get("rewa.phase")
-        if phase == "summary":
-            meta = json.loads(_read_artifact(client, run, META_ARTIFACT) or "{}")
-        if phase in DERIVED_PHASES or run.info.status != FINISHED:
+    meta = _read_meta(client, experiment_id, name)
+    tables = build_tables(name, meta, _read_records(client, experiment_id, name))
+    if tables.runs.empty:
+        raise UserError(f"sweep {name!r} in {uri} has no finished run yet")
+    return tables
+
+
+def _read_records(client: MlflowClient, experiment_id: str, sweep: str) -> Iterator[tuple[str, Record]]:
+    """Yield run id and record of every finished training: one query a thousand runs, one file a run."""
+    for run in _search(client, [experiment_id], f"tags.`rewa.sweep` = '{sweep}'"):
+        if run.data.tags.get("rewa.phase") in DERIVED_PHASES or run.info.status != FINISHED:
             continue
         if text := _read_artifact(client, run, RECORD_ARTIFACT):
-            records.append((run.info.run_id, Record.model_validate_json(text)))
-    if not records:
-        raise UserError(f"sweep {name!r} in {uri} has no finished run yet")
-    return build_tables(name, meta, records)
+            yield run.info.run_id, Record.model_validate_json(text)
 
 
 def log_report(
@@ -238,7 +268,7 @@ def log_report(
     for method, points in curves.items():
         tags = curve_tags(name, method, mlflow_view.CURVES_PHASE, points, ratios)
         run_id = client.create_run(experiment_id, tags=tags, run_name=method).info.run_id
-        _log_metrics(client, run_id, curve_metrics(points, metric.name, ratios))
+        _log_batch(client, run_id, curve_metrics(points, metric.name, ratios))
         client.set_terminated(run_id, FINISHED)
     _show_comparison(client, experiment_id, name)
 
@@ -259,10 +289,10 @@ def _show_comparison(client: MlflowClient, experiment_id: str, sweep: str) -> st
 
     Best effort, see ``mlflow_view``: a view that cannot be written is worth a warning only.
     """
-    runs = list(_search(client, [experiment_id], f"tags.`rewa.sweep` = '{sweep}'"))
-    found = {m for run in runs if (m := run.data.tags.get("rewa.method"))}
+    query = f"tags.`rewa.sweep` = '{sweep}'"
+    found = _distinct(client, experiment_id, query, "rewa.method")
     methods = [m for m in METHODS if m in found] + sorted(found - set(METHODS))
-    phases = {run.data.tags.get("rewa.phase") for run in runs}
+    phases = _distinct(client, experiment_id, query, "rewa.phase")
     order = (mlflow_view.CURVES_PHASE, "confirm", "search", "train")
     phase = next((p for p in order if p in phases), "confirm")
     meta = _read_meta(client, experiment_id, sweep)
@@ -337,21 +367,38 @@ def _newest(client: MlflowClient, experiment_id: str) -> int:
 
 def _read_artifact(client: MlflowClient, run: Run, name: str) -> str | None:
     """Return a text artifact, straight from disk where it is local; ``None`` if it is missing."""
-    location = urlparse(run.info.artifact_uri)
-    if location.scheme in ("", "file"):
-        path = Path(unquote(location.path)) / name
+    if folder := _local_artifacts(run):
+        path = folder / name
         return path.read_text() if path.is_file() else None
     from mlflow.exceptions import MlflowException
 
-    with _quiet_downloads(), tempfile.TemporaryDirectory() as folder:
+    with _quiet_artifacts(), tempfile.TemporaryDirectory() as download:
         try:
-            return Path(client.download_artifacts(run.info.run_id, name, folder)).read_text()
+            return Path(client.download_artifacts(run.info.run_id, name, download)).read_text()
         except (MlflowException, OSError):
             return None
 
 
+def _local_artifacts(run: Run) -> Path | None:
+    """Return the directory of a run's artifacts, if it is on this machine."""
+    location = urlparse(run.info.artifact_uri)
+    return Path(unquote(location.path)) if location.scheme in ("", "file") else None
+
+
 @contextmanager
-def _quiet_downloads() -> Iterator[None]:
+def _collector_off() -> Iterator[None]:
+    """Keep the garbage collector from walking the heap again and again while many rows become objects."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
+
+
+@contextmanager
+def _quiet_artifacts() -> Iterator[None]:
     """Switch MLflow's own progress bars off."""
     before = os.environ.get("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR")
     os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
