@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.optimizer import Optimizer
 
+from rewa.compilation import compiled
 from rewa.distributed import (
     gathered,
     of_rank_zero,
@@ -47,6 +48,10 @@ class Descent:
     Same seed, same bits on a CPU: the data order comes from a generator of its own, everything else from
     torch's global one. :meth:`state` and :meth:`restore` continue a training bit by bit.
 
+    The host never waits for the device between steps, except every ``CHECK_EVERY`` of them, at the end of an
+    epoch and, in float16, where torch's loss scaling reads whether a gradient overflowed. Only the training's
+    passes go through the model compiled, if the workload's settings have ``compile``.
+
     Args:
         workload: Data, loss and recipe.
         model: What is trained, already prepared by a method.
@@ -71,6 +76,9 @@ class Descent:
         self.scaler = grad_scaler(workload.device, workload.config.precision)
         self.rates = [float(group["lr"]) for group in optimizer.param_groups]
         self.parallel = parallel(model)
+        self.forward = self.parallel  # what the training's passes go through
+        if getattr(workload.config, "compile", False):
+            self.forward = compiled(self.parallel, workload.device)
         self.step = self.epoch = 0
         self.history: list[Epoch] = []
         self._speed = Speed()
@@ -91,7 +99,7 @@ class Descent:
     def run_epoch(self, on_step: OnStep | None = None) -> float:
         """Train for one epoch and return the mean training loss; not finite if the training diverged."""
         self.model.train()
-        self.parallel.train()
+        self.forward.train()
         precision = self.workload.config.precision
         summed = torch.zeros((), device=self.workload.device)
         batches = samples = 0
@@ -100,7 +108,7 @@ class Descent:
                 part, weight, size = self._part(batch, samples)
                 self.optimizer.zero_grad(set_to_none=True)
                 with autocast(self.workload.device, precision):
-                    loss = self.workload.loss(self.parallel, part)
+                    loss = self.workload.loss(self.forward, part)
                 if weight != 1.0:
                     loss = loss * weight
                 self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
@@ -150,6 +158,12 @@ class Descent:
         self.history[:] = [Epoch(**entry) for entry in state["history"]]
         if len(state["random"]) == world_size():
             _set_random_state(state["random"][rank()])
+        self._set_rates()
+
+    def advance(self, steps: int) -> None:
+        """Note that an epoch of so many steps was taken elsewhere (:mod:`rewa.packs`)."""
+        self.step += steps
+        self.epoch += 1
         self._set_rates()
 
     def _set_rates(self) -> None:

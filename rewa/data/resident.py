@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from rewa.data.batching import to_device
+
 
 @dataclass(frozen=True)
 class ResidentSplit:
@@ -26,6 +28,6 @@ class ResidentSplit:
 
     def batches(self, batch_size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield shuffled batches; the order depends on the generator only, the last may be smaller."""
-        order = torch.randperm(len(self), generator=generator).to(self.targets.device)
+        order = to_device(torch.randperm(len(self), generator=generator), self.targets.device)
         for index in torch.split(order, batch_size):
             yield self.inputs[index], self.targets[index]

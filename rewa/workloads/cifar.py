@@ -65,7 +65,7 @@ class CifarConfig(ImageConfig):
     )
     folder: str = Field(default="", description="read this tree of train/ and test/ class folders instead")
 
-    machine: ClassVar[frozenset[str]] = frozenset({"root", "workers", "folder"})
+    machine: ClassVar[frozenset[str]] = ImageConfig.machine | {"folder"}
 
     @model_validator(mode="before")
     @classmethod

@@ -29,7 +29,11 @@ CALIBRATION_SEED = 0
 
 
 class ImageConfig(WorkloadConfig):
-    """Settings of every image workload."""
+    """Settings of every image workload.
+
+    ``compile`` belongs to the machine: like the number of threads or another GPU it changes roundings, not
+    what is trained, so runs with and without it are runs of one setting.
+    """
 
     root: str = Field(default="", description="where the data are")
     workers: int = Field(default=4, ge=0, description="processes or threads that decode images")
@@ -41,8 +45,11 @@ class ImageConfig(WorkloadConfig):
         default=2560, ge=1, description="training images to recompute batch-norm statistics on"
     )
     channels_last: bool = Field(default=False, description="memory layout of images and weights")
+    compile: bool = Field(
+        default=False, description="train through torch.compile; needs a compiler, other roundings"
+    )
 
-    machine: ClassVar[frozenset[str]] = frozenset({"root", "workers"})
+    machine: ClassVar[frozenset[str]] = frozenset({"root", "workers", "compile"})
 
     @field_validator("root", "folder", check_fields=False)
     @classmethod
