@@ -19,11 +19,12 @@ from rewa.environment import commit
 from rewa.errors import RunError, UserError
 from rewa.finetuning import FineTuning
 from rewa.methods import Method, get_method
+from rewa.packs import fit_one
 from rewa.presets import get_preset
 from rewa.record import FRONTIER_FILE, LAYERS_FILE, RESULT_FILE, make_record, save_record
 from rewa.store_uri import check_store, resolve_uri
 from rewa.train_summary import summarise
-from rewa.training import check_pair, fit, pick_device
+from rewa.training import check_pair, pick_device
 from rewa.training_bar import TrainingBar
 from rewa.workloads import Workload, get_workload
 
@@ -213,7 +214,7 @@ def _train(request: TrainRequest, plan: _Plan, device: torch.device) -> None:
     name = f"train-{workload.label}"
     try:
         with TrainingBar(workload, shown=rank() == 0) as bar:
-            result = fit(
+            result = fit_one(
                 workload,
                 plan.method,
                 plan.seed,

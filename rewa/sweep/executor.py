@@ -14,8 +14,8 @@ from typing import Any
 
 from rewa.errors import UserError
 from rewa.record import Record
+from rewa.sweep.pack import tune_task
 from rewa.sweep.space import Resources
-from rewa.sweep.trial import tune_trial
 
 OnRecord = Callable[[Record], None]
 
@@ -105,10 +105,10 @@ def run_trials(
     """Run trials until the searcher has no more, keeping each result as it arrives.
 
     Args:
-        searcher: Proposes ``{"spec": ...}`` configs.
-        count: How many it will propose.
-        concurrency: How many run at once.
-        resources: What one trial occupies.
+        searcher: Proposes ``{"specs": [...]}`` configs: trials that a worker is given together.
+        count: How many trials it will propose at most.
+        concurrency: How many tasks run at once.
+        resources: What one task occupies.
         scratch: Folder for Tune's own files; removed at the end.
         on_record: Called in this process for every finished trial, before anyone else learns of it.
     """
@@ -116,7 +116,7 @@ def run_trials(
 
     from rewa.sweep.keeper import MAX_WORKER_LOSSES, Keeper
 
-    trainable = tune.with_resources(tune_trial, _of_the_trial_itself(resources))
+    trainable = tune.with_resources(tune_task, _of_the_trial_itself(resources))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         tuner = tune.Tuner(

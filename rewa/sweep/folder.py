@@ -1,7 +1,7 @@
 """A sweep's output directory: the truth about what has finished.
 
     sweep.json          what is being run: space, budget, versions, times
-    optuna.db           one Optuna study per method
+    optuna.log          one Optuna study per method (a journal)
     error.log           what stopped it, if something did
     trials/<trial>/     result.json and frontier.csv of every finished search trial
     confirm/<trial>-seed-<s>/   the same for retrainings
@@ -22,7 +22,8 @@ from rewa.errors import UserError
 from rewa.record import RESULT_FILE, Record, load_record, save_record, write_text
 
 SWEEP_FILE = "sweep.json"
-STUDIES_FILE = "optuna.db"
+STUDIES_FILE = "optuna.log"
+OLD_STUDIES_FILE = "optuna.db"
 LOCK_FILE = ".lock"
 REPORT_FILE = "report.html"
 
@@ -51,7 +52,8 @@ class SweepFolder:
     @property
     def is_started(self) -> bool:
         """Whether a sweep here has got as far as proposing trials."""
-        return (self.path / SWEEP_FILE).is_file() and (self.path / STUDIES_FILE).is_file()
+        has_studies = self.studies.is_file() or self.old_studies.is_file()
+        return (self.path / SWEEP_FILE).is_file() and has_studies
 
     @property
     def report(self) -> Path:
@@ -122,6 +124,11 @@ class SweepFolder:
         return [load_record(file.parent) for file in sorted(parent.glob(f"*/{RESULT_FILE}"))]
 
     @property
-    def storage_url(self) -> str:
-        """URL of the Optuna storage."""
-        return f"sqlite:///{self.path / STUDIES_FILE}"
+    def studies(self) -> Path:
+        """The journal of the Optuna studies."""
+        return self.path / STUDIES_FILE
+
+    @property
+    def old_studies(self) -> Path:
+        """The SQLite file that versions before the journal kept."""
+        return self.path / OLD_STUDIES_FILE

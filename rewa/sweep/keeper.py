@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 from ray.tune import Callback
 
 from rewa.record import Record, failed_record
+from rewa.sweep.pack import RECORDS
 from rewa.sweep.trial import WORST_SCORE, TrialSpec
 
 OnRecord = Callable[[Record], None]
 
 MAX_WORKER_LOSSES = 3
-"""How often a trial is started again after its worker vanished (a trial that raises is not)."""
+"""How often a task is started again after its worker vanished (a trial that raises is not)."""
 
 
 class Keeper(Callback):
@@ -32,14 +34,15 @@ class Keeper(Callback):
     def on_trial_result(
         self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        """Keep the record that the worker reported."""
-        if "record" in result:
-            self.on_record(Record.model_validate_json(result["record"]))
+        """Keep the records that the worker reported."""
+        for record in json.loads(result.get(RECORDS, "{}")).values():
+            self.on_record(Record.model_validate_json(record))
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        """Keep a trial that lost its worker too often as failed."""
-        spec = TrialSpec.model_validate(trial.config["spec"])
+        """Keep the trials of a task that lost its worker too often as failed; those reported before stay."""
         reason = f"the worker was lost {MAX_WORKER_LOSSES + 1} times"
-        identity = spec.identity({"name": spec.workload, **spec.workload_settings})
-        record = failed_record(reason, 0.0, **identity)
-        self.on_record(record.model_copy(update={"score": WORST_SCORE}))
+        for values in trial.config["specs"]:
+            spec = TrialSpec.model_validate(values)
+            identity = spec.identity({"name": spec.workload, **spec.workload_settings})
+            record = failed_record(reason, 0.0, **identity)
+            self.on_record(record.model_copy(update={"score": WORST_SCORE}))

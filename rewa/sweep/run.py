@@ -14,17 +14,21 @@ from typing import Any
 from rewa.description import describe
 from rewa.environment import commit, hardware, versions
 from rewa.errors import UserError
+from rewa.methods import get_method
+from rewa.packs import can_pack
 from rewa.record import Record
+from rewa.sweep.changes import first_difference
 from rewa.sweep.confirm import pareto_settings
 from rewa.sweep.executor import check_local_resources, ray_cluster, run_trials
 from rewa.sweep.folder import SweepFolder
+from rewa.sweep.pack import Packing
 from rewa.sweep.progress import SweepProgress
 from rewa.sweep.space import SearchSpace, space_from_values
 from rewa.sweep.trial import TrialSpec
 from rewa.sweep.writer import TrackingWriter
 from rewa.tracking import Tracker
 from rewa.training import pick_device
-from rewa.workloads import WorkloadConfig, get_workload
+from rewa.workloads import Workload, WorkloadConfig, get_workload
 
 
 @dataclass(frozen=True)
@@ -90,8 +94,10 @@ def open_sweep(
         raise UserError(
             f"{output}: has {stored.trials} trials per method; --trials can raise that, not lower it"
         )
+    # resources say where trials run, not what is searched: another cluster may go on with the sweep
+    stored = stored.model_copy(update={"resources": space.resources})
     asked = space.model_copy(update={"trials": stored.trials, "seed": stored.seed})
-    if changed := _differences(stored.model_dump(by_alias=True), asked.model_dump(by_alias=True)):
+    if changed := first_difference(stored.model_dump(by_alias=True), asked.model_dump(by_alias=True)):
         raise UserError(
             f"{output}: the search space has changed since ({changed}); "
             "restore it, or choose another --output"
@@ -149,7 +155,7 @@ def run_sweep(
     planned = [] if missing > 0 else _to_confirm(space, folder, template)
     ran = 0
     if missing > 0 or planned:
-        ran = _run_missing(space, folder, template, workload.schedule_sum, tracking_uri, address)
+        ran = _run_missing(space, folder, template, workload, tracking_uri, address)
     meta["wall_seconds"] = round(meta.get("wall_seconds", 0.0) + time.monotonic() - started, 1)
     folder.write_meta(meta)
     searched = folder.records("search")
@@ -174,12 +180,12 @@ def _run_missing(
     space: SearchSpace,
     folder: SweepFolder,
     template: TrialSpec,
-    schedule: float,
+    workload: Workload,
     tracking_uri: str,
     address: str | None,
 ) -> int:
     """Run the trainings that are missing and return how many finished."""
-    from rewa.sweep.search import ListedTrials, build_search
+    from rewa.sweep.search import ListedTrials, SearchThenConfirm, build_search
 
     writer = TrackingWriter(tracking_uri, space.name)
     scratch = folder.path / "tune"
@@ -203,21 +209,33 @@ def _run_missing(
         for record in earlier:
             progress.seen(record)
             writer.add(record)
-        searcher, left = build_search(space, folder, template, schedule)
+        packing = _packing(space, workload, concurrency)
+        searcher, left = build_search(space, folder, template, workload.schedule_sum, packing)
+
+        def confirm() -> ListedTrials:
+            searched = len(folder.records("search"))
+            if searched < len(space.methods) * space.trials:
+                return ListedTrials([], packing)  # some were lost: a resumption proposes them again
+            specs = _to_confirm(space, folder, template)
+            progress.set_total(searched + len(folder.records("confirm")) + len(specs))
+            progress.start_phase("confirm")
+            return ListedTrials(specs, packing)
+
         if left:
             progress.start_phase("search")
-            run_trials(searcher, left, concurrency, space.resources, scratch, keep)
-        if len(folder.records("search")) >= len(space.methods) * space.trials:
-            specs = _to_confirm(space, folder, template)
-            confirmed = len(folder.records("confirm"))
-            progress.set_total(len(folder.records("search")) + confirmed + len(specs))
-            progress.start_phase("confirm")
-            if specs:
-                listed = ListedTrials(specs)
-                run_trials(listed, len(specs), concurrency, space.resources, scratch, keep)
+        both = SearchThenConfirm(searcher, confirm)
+        run_trials(both, left + planned_confirm, concurrency, space.resources, scratch, keep)
         progress.start_phase("tracking")
         writer.stop()
         return progress.here
+
+
+def _packing(space: SearchSpace, workload: Workload, concurrency: int) -> Packing:
+    """Return how trials are packed: not at all unless the space asks and the workload allows it."""
+    if space.resources.pack == 1 or space.resources.gpu:
+        return Packing(concurrency=concurrency)
+    packed = frozenset(name for name in space.methods if can_pack(workload, get_method(name)))
+    return Packing(space.resources.pack, concurrency, packed)
 
 
 def _to_confirm(space: SearchSpace, folder: SweepFolder, template: TrialSpec) -> list[TrialSpec]:
@@ -265,21 +283,3 @@ def _new_meta(space: SearchSpace, text: str) -> dict[str, Any]:
         "space": space.model_dump(mode="json", by_alias=True),
         "space_text": text,
     }
-
-
-def _differences(old: Any, new: Any, path: str = "") -> str:
-    """Say where two nested values first differ, as ``key: old -> new``; empty if they do not."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in [*old, *(k for k in new if k not in old)]:
-            where = f"{path}.{key}" if path else str(key)
-            if key not in new or key not in old:
-                return f"{where} was {'added' if key in new else 'removed'}"
-            if found := _differences(old[key], new[key], where):
-                return found
-        return ""
-    if isinstance(old, (list, tuple)) and isinstance(new, (list, tuple)) and len(old) == len(new):
-        for index, (one, two) in enumerate(zip(old, new, strict=True)):
-            if found := _differences(one, two, f"{path}[{index}]"):
-                return found
-        return ""
-    return "" if old == new else f"{path}: {old!r} -> {new!r}"

@@ -156,12 +156,21 @@ class Confirm(Settings):
 class Resources(Settings):
     """What one trial occupies on the cluster: ``workers`` processes, each with ``cpu`` and ``gpu``.
 
-    Several workers train one model together by DistributedDataParallel.
+    Several workers train one model together by DistributedDataParallel. ``pack`` trials, at most, share one
+    worker and its passes over the data, where the workload allows (:mod:`rewa.packs`); each is reported as
+    itself.
     """
 
     cpu: float = Field(default=1, gt=0)
     gpu: float = Field(default=0, ge=0)
     workers: int = Field(default=1, ge=1)
+    pack: int = Field(default=1, ge=1)
+
+    @model_validator(mode="after")
+    def _pack_or_workers(self) -> Resources:
+        if self.pack > 1 and self.workers > 1:
+            raise ValueError("pack > 1 puts trials in one process, workers > 1 several processes on a trial")
+        return self
 
 
 class SearchSpace(Settings):

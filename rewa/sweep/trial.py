@@ -1,4 +1,4 @@
-"""One trial: its specification, and the function that Ray Tune runs for it on a worker."""
+"""One trial: its specification, and how a worker runs it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from rewa.checkpoint import CheckpointFile, identity_digest
 from rewa.description import describe, setting_of
 from rewa.environment import commit
 from rewa.methods import get_method
+from rewa.outcome import TrainingResult
+from rewa.packs import fit_one
 from rewa.record import Record, failed_record, make_record
 from rewa.sweep.space import Objective
-from rewa.training import fit, pick_device
+from rewa.training import pick_device
 from rewa.workloads import Workload, get_workload
 
 WORST_SCORE = 0.0
@@ -92,16 +94,29 @@ def run_here(spec: TrialSpec) -> Record:
     A long trial is taken up from its checkpoint if an earlier worker left one.
     """
     torch.set_num_threads(spec.threads)
-    workload = _workload(spec.workload, _hashable(spec.workload_settings), spec.device)
-    checkpoint = _checkpoint(spec)
-    result = fit(workload, get_method(spec.method).from_values(spec.config), spec.seed, checkpoint=checkpoint)
-    record = make_record(result, **spec.identity(describe(workload)))
+    workload = workload_of(spec)
+    checkpoint = checkpoint_of(spec)
+    result = fit_one(
+        workload, get_method(spec.method).from_values(spec.config), spec.seed, checkpoint=checkpoint
+    )
+    record = record_of(spec, workload, result)
     if checkpoint:
         checkpoint.remove()
+    return record
+
+
+def record_of(spec: TrialSpec, workload: Workload, result: TrainingResult) -> Record:
+    """Return the scored record of a trial's outcome."""
+    record = make_record(result, **spec.identity(describe(workload)))
     return record.model_copy(update={"score": score(record, spec.objective)})
 
 
-def _checkpoint(spec: TrialSpec) -> CheckpointFile | None:
+def workload_of(spec: TrialSpec) -> Workload:
+    """Return the trial's workload, built once per process."""
+    return _workload(spec.workload, _hashable(spec.workload_settings), spec.device)
+
+
+def checkpoint_of(spec: TrialSpec) -> CheckpointFile | None:
     """Return where a trial's state is kept: one file per training, whatever the number of its trial."""
     if not spec.folder:
         return None
@@ -121,14 +136,6 @@ def score(record: Record, objective: Objective) -> float:
     """Return a record's objective value, from the validation split only."""
     metric_at = objective.curve(record)
     return objective.area(metric_at, record.metric) if metric_at else WORST_SCORE
-
-
-def tune_trial(config: dict[str, Any]) -> None:
-    """Run the trial in ``config["spec"]`` and report it to Ray Tune, once."""
-    from ray import tune
-
-    record = run_trial(TrialSpec.model_validate(config["spec"]))
-    tune.report({"score": record.score, "record": record.model_dump_json()})
 
 
 @lru_cache(maxsize=2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+from contextlib import suppress
 
 from rewa.record import Record
 
@@ -39,6 +40,8 @@ class TrackingWriter:
         from rewa.tracking import Tracker
 
         tracker: Tracker | None = None
+        with suppress(Exception):  # opened at once, as that takes seconds; tried again with the first record
+            tracker = Tracker(self.uri, self.sweep)
         while (record := self._queue.get()) is not None:
             try:
                 tracker = tracker or Tracker(self.uri, self.sweep)

@@ -19,7 +19,9 @@ import pandas as pd
 import pytest
 
 from rewa.sparsity.frontier import RATIOS, THRESHOLDS
+from rewa.sweep.folder import SweepFolder
 from rewa.sweep.space_file import find_space, load_space
+from rewa.sweep.studies import open_storage
 from rewa.sweep_tables import FRONTIER_COLUMNS
 from rewa.tracking import read_sweep
 
@@ -136,7 +138,7 @@ def test_every_method_got_the_same_number_of_trials(run: Run) -> None:
 
 def test_optuna_knows_each_finished_trial_once_and_has_no_zombies(run: Run) -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = optuna.storages.RDBStorage(f"sqlite:///{run.folder}/optuna.db")
+    storage = open_storage(SweepFolder(run.folder))
     names = optuna.get_all_study_names(storage)
     assert sorted(names) == sorted(f"digits/{method}" for method in METHODS)
     for name in names:
