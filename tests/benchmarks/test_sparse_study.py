@@ -99,7 +99,8 @@ def test_the_commands_run_and_say_where_things_are(module: str, tmp_path: Path) 
 
 def test_a_directory_that_cannot_be_written_ends_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    words = [sys.executable, "-m", "benchmarks.figure1", "--output", str(tmp_path / "file" / "x")]
+    words = [sys.executable, "-m", "benchmarks.figure1", "--scale", "smoke"]
+    words += ["--output", str(tmp_path / "file" / "x")]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "cannot be written" in done.stderr
