@@ -17,6 +17,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	@echo 'installing into $(VENV): about three minutes, 6 GB'
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@$(BIN)/python -m rewa.packs
 	@touch $@
 
 install: $(VENV)/.installed ## create .venv and install
