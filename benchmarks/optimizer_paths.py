@@ -52,9 +52,13 @@ CodePath = tuple[str, str]
 """An optimizer with its settings, and the code path."""
 
 
-def arrays_of(optimizer: str) -> int:
-    """Return how many arrays of the parameters' size a step must move."""
-    return next(count for name, count in ARRAYS.items() if optimizer.startswith(name))
+def arrays_of(optimizer: str, device: str = "cpu") -> int:
+    """Return how many arrays of the parameters' size a step must move.
+
+    A processor reads the lines of x before it overwrites them (write-allocate): one array more.
+    """
+    count = next(count for name, count in ARRAYS.items() if optimizer.startswith(name))
+    return count + (device == "cpu" and optimizer.startswith("ReWA"))
 
 
 def groups_of_paths(reference: Path | None) -> list[dict[CodePath, Make]]:
@@ -139,7 +143,7 @@ class Timing:
     Attributes:
         seconds: Median time of a step.
         ratio: Median of its ratio to :data:`BASE`, taken just before or after it.
-        floor: Seconds that the bytes of its step take at the rate of the triad loop, in the same turns.
+        floor: Seconds that the bytes of its step take at the rate of a pass in place, in the same turns.
     """
 
     seconds: float
@@ -150,7 +154,7 @@ class Timing:
 def time_group(
     paths: Mapping[CodePath, Make], network: str, device: str, repeats: int, tick: Callable[[], None]
 ) -> dict[CodePath, Timing]:
-    """Time the steps of some paths in turn, each on a network of its own, beside the triad loop."""
+    """Time the steps of some paths in turn, each on a network of its own, beside a pass in place."""
     steps: dict[CodePath, Callable[[], object]] = {}
     for path, make in paths.items():
         model = build(network, device)
@@ -159,21 +163,21 @@ def time_group(
         for _ in range(2):  # state is made and kernels are compiled
             optimizer.step()
     size = sum(p.numel() for p in build(network, "cpu").parameters())
-    a, b, c = (torch.randn(size, device=device) for _ in range(3))
-    triad: list[float] = []
+    memory = torch.ones(size, device=device)
+    passes: list[float] = []
     seconds: dict[CodePath, list[float]] = {path: [] for path in steps}
     names = list(steps)
     for turn in range(repeats):
-        triad.append(_once(lambda: torch.add(b, c, alpha=0.5, out=a), device))
+        passes.append(_once(lambda: memory.mul_(1.0001), device))
         for path in names[turn % len(names) :] + names[: turn % len(names)]:
             seconds[path].append(_once(steps[path], device))
         tick()
-    bytes_per_second = 3 * 4 * size / statistics.median(triad)
+    bytes_per_second = 2 * 4 * size / statistics.median(passes)
     return {
         path: Timing(
             statistics.median(found),
             statistics.median(s / base for s, base in zip(found, seconds[BASE], strict=True)),
-            arrays_of(path[0]) * 4 * size / bytes_per_second,
+            arrays_of(path[0], device) * 4 * size / bytes_per_second,
         )
         for path, found in seconds.items()
     }

@@ -4,7 +4,7 @@
     python -m benchmarks.optimizer_step --reference DIR   # a checkout of the authors' repository, timed too
 
 On the shapes of ResNet-18 and ResNet-50, with random gradients. The paths of one setting are timed in turn,
-with torch's fused SGD and a triad loop (a = b + s c) among them, so that a slow spell of the machine meets
+with torch's fused SGD and a pass in place (a *= s) among them, so that a slow spell of the machine meets
 all; memory is measured in a process of its own.
 """
 
@@ -164,11 +164,12 @@ def _explanation(rows: Sequence[Row]) -> str:
     at = [row for row in rows if row["optimizer"] == WHOLE and row["path"] == "one pass"]
     far = " and ".join(f"{row['ratio_to_floor']:.2f} ({row['network']})" for row in at)
     return (
-        "Floor: the arrays that a step must move, over the bytes per second of a triad loop on the same "
-        "number of threads in the same turns. Counted once each, read or written, in float32 over all "
-        "parameters: SGD 5 (gradient; weights and momentum both ways), ReWA 6 (the weights x besides), AdamW "
-        "7, ReWAAdamW 8. The line that a processor reads before it overwrites it (write-allocate) is counted "
-        "in neither; it makes the triad's 3 arrays 4, and ReWA's 6 arrays 7.\n\n"
+        "Floor: the arrays that a step must move, over the bytes per second of a pass in place (a *= s, one "
+        "array read and written) on the same number of threads in the same turns: the fastest traffic there "
+        "is. In float32 over all parameters: SGD 5 (gradient; weights and momentum both ways), ReWA 6 (x "
+        "besides), AdamW 7, ReWAAdamW 8; on a CPU one more for the two that write x, whose lines are read "
+        "before they are overwritten (write-allocate). So where torch's fused SGD runs at its floor, "
+        "ReWA cannot take less than 7/5 of its time on a CPU, or 6/5 if x were written past the caches.\n\n"
         "Memory: peak resident memory that two steps add (state, and temporaries), in bytes and in arrays of "
         "all parameters; ReWA's one pass needs two, y and momentum.\n\n"
         f"{WHOLE} in one pass is {far} times its floor. To come closer: write x past the caches, which saves "

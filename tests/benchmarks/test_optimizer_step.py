@@ -62,7 +62,9 @@ def test_the_verdict_is_the_targets(
 
 
 def test_arrays_that_must_move() -> None:
-    assert [arrays_of(name) for name in ("torch SGD", "ReWA K=9 M=2", "ReWAAdamW K=9 M=0")] == [5, 6, 8]
+    names = ("torch SGD", "ReWA K=9 M=2", "torch AdamW", "ReWAAdamW K=9 M=0")
+    assert [arrays_of(name, "cuda") for name in names] == [5, 6, 7, 8]
+    assert [arrays_of(name, "cpu") for name in names] == [5, 7, 7, 9]
 
 
 def test_cuda_is_refused_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
