@@ -2,12 +2,14 @@
 
     python -m benchmarks.packed_sweep
 
-Runs ``rewa sweep digits`` twice per repeat, in turn and in fresh directories: with ``resources: {pack: 1}``
-and as the space says. Then trains the same settings both ways and compares what comes out.
+Runs ``rewa sweep digits`` three times per repeat, in turn and in fresh directories: one trial per process,
+trained by ``rewa.training.fit``; one trial per process, in a pack of one; and as the space says. Then the same
+settings are trained packed and alone, and what comes out is compared.
 """
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import sys
@@ -19,6 +21,7 @@ from typing import Any
 
 import torch
 import yaml
+from torch import nn
 
 from benchmarks.command_line import parser_for, run_command
 from benchmarks.progress import Meter
@@ -32,6 +35,7 @@ from rewa.sweep.space_file import find_space
 from rewa.sweep.trial import score
 from rewa.training import fit, pick_device
 from rewa.workloads import Workload, get_workload
+from rewa.workloads.digits import Digits
 
 MODULE = "benchmarks.packed_sweep"
 OUTPUT = "results/packed_sweep"
@@ -42,9 +46,26 @@ COMPARED = 40
 SMOKE = {"trials": 2, "epochs": 4, "confirm": {"settings": 1, "seeds": 2}}
 
 
-def space_with(pack: int | None, scale: str) -> dict[str, Any]:
-    """Return the default space; ``None`` leaves its own pack."""
+class Unpacked(Digits):
+    """Digits with an evaluation of its own, equal as it is: packs leave such a workload to ``fit``."""
+
+    def evaluate(self, model: nn.Module, split: str) -> float:
+        """Return what the parent returns."""
+        return super().evaluate(model, split)
+
+
+VARIANTS: Mapping[str, tuple[str, int | None]] = {
+    "unpacked": (f"{MODULE}:{Unpacked.__name__}", 1),
+    "packs of one": ("digits", 1),
+    "packed": ("digits", None),
+}
+"""Workload and pack of every variant; ``None`` leaves the space's own pack."""
+
+
+def space_with(workload: str, pack: int | None, scale: str) -> dict[str, Any]:
+    """Return the default space with another workload and pack; ``None`` leaves its own pack."""
     space: dict[str, Any] = yaml.safe_load(find_space("digits").read_text())
+    space["workload"]["name"] = workload
     if pack is not None:
         space["resources"]["pack"] = pack
     if scale == "smoke":
@@ -59,7 +80,9 @@ def run_sweep(home: Path, space: Mapping[str, Any]) -> dict[str, float]:
     (home / "space.yaml").write_text(yaml.safe_dump(dict(space), sort_keys=False))
     words = [sys.executable, "-m", "rewa", "sweep", "space.yaml", "--output", "out"]
     started, clock = time.monotonic(), time.time()
-    done = subprocess.run(words, cwd=home, capture_output=True, text=True, check=False)
+    path = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]  # workers import this module
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))}
+    done = subprocess.run(words, cwd=home, capture_output=True, text=True, check=False, env=environment)
     wall = time.monotonic() - started
     if done.returncode:
         raise RunError(f"the sweep failed: {(done.stderr.strip().splitlines() or ['?'])[-1]}")
@@ -82,7 +105,7 @@ def compare(records: Sequence[Record], workload: Workload, meter: Meter) -> dict
     objective = _objective()
     trainings = [Training(get_method(r.method).from_values(r.config), r.seed) for r in records]
     torch.set_num_threads(1)
-    size = int(space_with(None, "full")["resources"]["pack"])
+    size = int(space_with("digits", None, "full")["resources"]["pack"])
     packed = []
     for begin in range(0, len(trainings), size):
         started = time.perf_counter()
@@ -127,7 +150,7 @@ def compare(records: Sequence[Record], workload: Workload, meter: Meter) -> dict
 def _objective() -> Any:
     from rewa.sweep.space import Objective
 
-    return Objective.parse(space_with(None, "full")["objective"], "objective")
+    return Objective.parse(space_with("digits", None, "full")["objective"], "objective")
 
 
 def _spread(one: Sequence[float], other: Sequence[float]) -> dict[str, float]:
@@ -168,7 +191,7 @@ def page(
     scale: str,
 ) -> str:
     """Return the results page."""
-    alone, packed = sweeps["pack 1"], sweeps["packed"]
+    alone, packed = sweeps["unpacked"], sweeps["packed"]
     ratio = _median(packed, "per_minute") / _median(alone, "per_minute")
     inside = same["seconds_alone"] / same["seconds_packed"]
     verdict = "reached" if ratio >= TARGET else "missed"
@@ -224,16 +247,15 @@ def main() -> None:
     arguments = parser.parse_args()
     provenance = Provenance(MODULE)
     scale, repeats = arguments.scale, 1 if arguments.scale == "smoke" else arguments.repeats
-    packs: dict[str, int | None] = {"pack 1": 1, "packed": None}
-    sweeps: dict[str, list[dict[str, float]]] = {name: [] for name in packs}
+    sweeps: dict[str, list[dict[str, float]]] = {name: [] for name in VARIANTS}
     compared = 4 if scale == "smoke" else COMPARED
-    with tempfile.TemporaryDirectory() as scratch, Meter("packed_sweep", 2 * repeats, "sweeps") as meter:
+    with tempfile.TemporaryDirectory() as scratch, Meter("packed_sweep", 3 * repeats, "sweeps") as meter:
         for turn in range(repeats):
-            for name in list(packs)[:: -1 if turn % 2 else 1]:
+            for name in list(VARIANTS)[:: -1 if turn % 2 else 1]:
                 home = Path(scratch) / f"{turn}-{name.replace(' ', '-')}"
-                sweeps[name].append(run_sweep(home, space_with(packs[name], scale)))
+                sweeps[name].append(run_sweep(home, space_with(*VARIANTS[name], scale)))
                 meter.advance(1)
-        found = sorted(Path(scratch).glob(f"0-pack-1/out/trials/*/{RESULT_FILE}"))
+        found = sorted(Path(scratch).glob(f"0-unpacked/out/trials/*/{RESULT_FILE}"))
         records = [load_record(path.parent) for path in found[:: max(1, len(found) // compared)][:compared]]
     settings = {"epochs": SMOKE["epochs"]} if scale == "smoke" else {}
     workload = get_workload("digits").from_values(settings, pick_device("cpu"))
