@@ -3,8 +3,8 @@
     python -m benchmarks.packed_sweep
 
 Runs ``rewa sweep digits`` three times per repeat, in turn and in fresh directories: one trial per process,
-trained by ``rewa.training.fit``; one trial per process, in a pack of one; and as the space says. Then the same
-settings are trained packed and alone, and what comes out is compared.
+trained by ``rewa.training.fit``; one trial per process, in a pack of one; and as the space says. Then the
+same settings are trained packed and alone, and what comes out is compared.
 """
 
 from __future__ import annotations
