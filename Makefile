@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install ffcv sweep report study image-study ui test slow-test lint format constraints clean
+.PHONY: help install ffcv sweep report study image-study speed ui test slow-test lint format constraints clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,12 @@ study: install ## run the paper's synthetic study and what goes beyond it (an ho
 image-study: install ## the paper's image settings at scale small (DATA=folder of CIFAR-10 images; about an hour)
 	$(BIN)/python -m benchmarks.figure3a --scale small $(if $(DATA),--data $(DATA))
 	$(BIN)/python -m benchmarks.table1 --scale small --runs results/figure3a/runs $(if $(DATA),--data $(DATA))
+
+speed: install ## measure what "Speed" in the README states (idle machine, 45 minutes; REFERENCE=checkout of the authors' code)
+	for part in optimizer_step sparse_recovery; do \
+	  $(BIN)/python -m benchmarks.$$part $(if $(REFERENCE),--reference $(REFERENCE)) || exit; done
+	for part in packed_sweep sweep_overhead train_throughput scaling; do \
+	  $(BIN)/python -m benchmarks.$$part || exit; done
 
 ui: install ## open the MLflow UI on the newest sweep
 	$(BIN)/rewa ui

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from rewa.packs import Training, fit_together
 from rewa.record import Record
 from rewa.sweep.folder import SweepFolder
 from rewa.sweep.trial import TrialSpec, checkpoint_of, record_of, run_trial, workload_of
+
+log = logging.getLogger(__name__)
 
 REPORT_EVERY = 1.0
 """Seconds between reports of a task whose trials end one after another; each costs the driver a turn."""
@@ -66,8 +68,10 @@ def run_task(specs: Sequence[TrialSpec], keep: OnRecord) -> None:
         keep(number, record)
 
     if len(waiting) > 1 and all(spec.workers == 1 for spec in waiting.values()):
-        with suppress(Exception):  # whose fault it was shows when each is run alone
+        try:
             _run_together(dict(waiting), done)
+        except Exception as error:  # whose fault it was shows when each is run alone
+            log.warning("a pack of %d trials failed (%s); they are run one by one", len(waiting), error)
     for number, spec in list(waiting.items()):
         done(number, run_trial(spec))
 

@@ -97,8 +97,8 @@ class MethodsInTurn(Searcher):
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Note the scores of a task's finished trials; the studies are told when their records are kept.
 
-        Tune tells its searcher before its callbacks. Told at once, a study would know a trial as finished whose
-        record a kill prevented, and the trial would be run, and told, again.
+        Tune tells its searcher before its callbacks. Told at once, a study would know a trial as finished
+        whose record a kill prevented, and the trial would be run, and told, again.
         """
         self.reported.append((trial_id, json.loads(result.get(SCORES, "{}"))))
 
