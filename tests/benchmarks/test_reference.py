@@ -69,6 +69,7 @@ def test_what_is_installed_is_not_replaced(checkout: Path) -> None:
     assert authors_optimizer(checkout).__dict__["concat"] is torch.cat
 
 
+@pytest.mark.slow
 def test_the_script_is_timed_epoch_by_epoch(checkout: Path) -> None:
     run = run_authors_linear(checkout, epochs=3, d=70, n=30, batch_size=5, threads=2)
     assert run.test_mse == pytest.approx(5.2)
@@ -92,6 +93,7 @@ def test_what_is_wrong_is_said_in_one_sentence(checkout: Path) -> None:
         authors_optimizer(checkout)
 
 
+@pytest.mark.slow
 def test_the_command_refuses_another_directory(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "benchmarks.reference", str(tmp_path)]
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)

@@ -100,7 +100,7 @@ def test_rewa_s_level_is_what_outgrows_the_decay_at_the_start(M):
     assert start == pytest.approx(1 / np.sqrt(regime.d))
 
 
-@pytest.mark.parametrize("loss", ["squared", "logistic"])
+@pytest.mark.parametrize("loss", ["squared", pytest.param("logistic", marks=pytest.mark.slow)])
 def test_the_paths_are_the_methods_own_solutions(loss):
     # Arrange
     regime = next(r for r in SMOKE if r.loss == loss)

@@ -164,6 +164,7 @@ print(bool(ok), os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_forked_child_takes_steps() -> None:
     done = subprocess.run(
@@ -186,6 +187,7 @@ def test_a_small_plan_runs_in_microseconds() -> None:
     assert best < 100e-6
 
 
+@pytest.mark.slow
 def test_importing_needs_torch_only() -> None:
     code = "import sys, rewa, rewa.kernels; assert not {'numba', 'triton'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -151,6 +151,7 @@ def test_without_numba_the_step_is_torchs(
     assert torch.equal(params[0], expected[0])
 
 
+@pytest.mark.slow
 def test_numba_is_imported_by_the_first_step_only() -> None:
     code = """
 import sys, torch, rewa

@@ -20,6 +20,7 @@ def no_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(figures, "png", lambda figure, dpi=0: b"\x89PNG")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_pixels")
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / "new" / "theory"
