@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from rewa.methods import get_method
-from rewa.training import fit
+from rewa.packs import fit_one
 from rewa.workloads.base import WorkloadConfig
 from rewa.workloads.digits import Digits
 
@@ -136,7 +136,7 @@ def test_killed_and_started_again_it_ends_with_the_same_bits(how: signal.Signals
     values: dict[str, Any] = {"lr": 0.062, "M": 1.74, "weight_decay": 1.3e-3}
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    whole = fit(
+    whole = fit_one(
         Digits(WorkloadConfig(epochs=80), torch.device("cpu")), get_method("rewa").from_values(values), 0
     )
     torch.set_num_threads(before)
