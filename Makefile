@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install ffcv sweep report study image-study speed ui test slow-test lint format constraints clean
+.PHONY: help install ffcv sweep report study image-study speed ui test slow-test benchmark-test lint format constraints clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # Installs the exact tested set, again only when pyproject.toml or constraints.txt changed.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -71,7 +71,10 @@ test: install ## run the fast test suite
 	$(BIN)/python -m pytest -m 'not slow'
 
 slow-test: install ## run the slow tests
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m 'slow and not benchmark_command'
+
+benchmark-test: install ## run the longest benchmarks at toy size (five minutes)
+	$(BIN)/python -m pytest -m benchmark_command
 
 lint: install ## ruff and mypy
 	$(BIN)/ruff check .

@@ -47,6 +47,7 @@ def test_the_floor_counts_the_operations_of_a_training(monkeypatch: pytest.Monke
 
 
 @pytest.mark.slow
+@pytest.mark.benchmark_command
 @pytest.mark.timeout(900)
 def test_the_whole_command_runs(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "benchmarks.packed_sweep", "--scale", "smoke"]

@@ -129,6 +129,7 @@ def test_the_command_writes_page_figures_and_json(
 
 
 @pytest.mark.slow
+@pytest.mark.benchmark_command
 def test_the_whole_command_runs(tmp_path: Path) -> None:
     words = [sys.executable, "-m", scaling.MODULE, "--scale", "smoke", "--output", str(tmp_path)]
     done = subprocess.run(words, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})

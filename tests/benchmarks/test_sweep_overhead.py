@@ -74,6 +74,7 @@ def test_the_verdict_says_what_is_met() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.benchmark_command
 @pytest.mark.timeout(600)
 def test_a_small_sweep_is_taken_apart(tmp_path: Path) -> None:
     words = [sys.executable, "-m", sweep_overhead.MODULE, "--scale", "smoke", "--output", str(tmp_path)]

@@ -248,6 +248,7 @@ def test_bad_options_are_named(words: list[str], message: str, monkeypatch: pyte
 
 
 @pytest.mark.slow
+@pytest.mark.benchmark_command
 @pytest.mark.timeout(900)
 def test_the_command_at_toy_size(tmp_path: Path) -> None:
     words = ["--scale", "smoke", "--output", str(tmp_path), "--json", str(tmp_path / "copy.json")]
