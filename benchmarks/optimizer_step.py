@@ -32,9 +32,8 @@ from benchmarks.optimizer_paths import (
     time_group,
 )
 from benchmarks.progress import Meter
-from benchmarks.provenance import Provenance, toy_note, write_json
+from benchmarks.provenance import Provenance, publish, toy_note
 from rewa.errors import RunError, UserError
-from rewa.record import write_text
 
 MODULE = "benchmarks.optimizer_step"
 OUTPUT = "results/optimizer_step"
@@ -197,15 +196,8 @@ def main() -> None:
         return
     provenance = Provenance(MODULE)
     rows = measure(arguments.scale, arguments.device, arguments.reference, arguments.threads)
-    output: Path = arguments.output
-    output.mkdir(parents=True, exist_ok=True)
     text = page(rows, provenance, arguments.scale, arguments.threads, arguments.device)
-    write_text(output / "README.md", text)
-    write_json(output / "optimizer_step.json", provenance, rows)
-    if arguments.json:
-        write_json(arguments.json, provenance, rows)
-    print(text)
-    print(f"written: {output}/README.md, {output}/optimizer_step.json")
+    publish(arguments, "optimizer_step", text, provenance, rows)
 
 
 if __name__ == "__main__":

@@ -25,12 +25,12 @@ from torch import nn
 
 from benchmarks.command_line import parser_for, run_command
 from benchmarks.progress import Meter
-from benchmarks.provenance import Provenance, toy_note, write_json
+from benchmarks.provenance import Provenance, publish, toy_note
 from benchmarks.rates import matmul_rate
 from rewa.errors import RunError
 from rewa.methods import get_method
 from rewa.packs import Training, fit_together
-from rewa.record import RESULT_FILE, Record, load_record, write_text
+from rewa.record import RESULT_FILE, Record, load_record
 from rewa.sweep.space_file import find_space
 from rewa.sweep.trial import score
 from rewa.training import fit, pick_device
@@ -263,15 +263,8 @@ def main() -> None:
         same = compare(records, workload, meter)
     floor = floor_seconds(workload)
     figures = {"sweeps": sweeps, "same_settings": same, "floor": floor}
-    output: Path = arguments.output
-    output.mkdir(parents=True, exist_ok=True)
     text = page(sweeps, same, floor, provenance, scale)
-    write_text(output / "README.md", text)
-    write_json(output / "packed_sweep.json", provenance, figures)
-    if arguments.json:
-        write_json(arguments.json, provenance, figures)
-    print(text)
-    print(f"written: {output}/README.md, {output}/packed_sweep.json")
+    publish(arguments, "packed_sweep", text, provenance, figures)
 
 
 if __name__ == "__main__":

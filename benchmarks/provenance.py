@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import shlex
 import sys
@@ -61,6 +62,28 @@ def write_json(path: Path, provenance: Provenance, figures: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {"provenance": provenance.facts(), "figures": figures}
     write_text(path, json.dumps(content, indent=1) + "\n")
+
+
+def publish(
+    arguments: argparse.Namespace, name: str, text: str, provenance: Provenance, figures: Any
+) -> None:
+    """Write a benchmark's page and figures where its options say, print the page, and say where they are.
+
+    Args:
+        arguments: Of :func:`benchmarks.command_line.parser_for`: ``output`` and ``json``.
+        name: Of the figures' file, without its ending.
+        text: The page, in Markdown.
+        provenance: Of the run.
+        figures: Plain data.
+    """
+    output: Path = arguments.output
+    output.mkdir(parents=True, exist_ok=True)
+    write_text(output / "README.md", text)
+    write_json(output / f"{name}.json", provenance, figures)
+    if arguments.json:
+        write_json(arguments.json, provenance, figures)
+    print(text)
+    print(f"written: {output}/README.md, {output}/{name}.json")
 
 
 def toy_note(scale: str) -> list[str]:

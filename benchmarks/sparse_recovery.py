@@ -20,7 +20,7 @@ import torch
 from benchmarks import figure1
 from benchmarks.command_line import parser_for, run_command
 from benchmarks.progress import Meter
-from benchmarks.provenance import Provenance, write_json
+from benchmarks.provenance import Provenance, publish
 from benchmarks.rates import copy_rate, matmul_rate
 from benchmarks.reference import LinearSetting, check_checkout, run_authors_linear
 from benchmarks.sparse_recovery_page import page
@@ -29,7 +29,6 @@ from rewa.methods import get_method
 from rewa.outcome import TrainingResult, Watch
 from rewa.packed.pack import default_workers
 from rewa.packs import Training, fit_together
-from rewa.record import write_text
 from rewa.training import fit
 from rewa.workloads.sparse_recovery import SparseRecovery
 
@@ -204,15 +203,8 @@ def main() -> None:
         check_checkout(given.reference)
     provenance = Provenance(MODULE)
     figures = measure(given.scale, given.reference, given.reference_epochs)
-    output: Path = given.output
-    output.mkdir(parents=True, exist_ok=True)
     text = page(figures, provenance, given.scale)
-    write_text(output / "README.md", text)
-    write_json(output / "sparse_recovery.json", provenance, figures)
-    if given.json:
-        write_json(given.json, provenance, figures)
-    print(text)
-    print(f"written: {output}/README.md, {output}/sparse_recovery.json")
+    publish(given, "sparse_recovery", text, provenance, figures)
 
 
 if __name__ == "__main__":

@@ -20,10 +20,9 @@ from typing import Any
 
 from benchmarks.command_line import parser_for, run_command
 from benchmarks.progress import Meter
-from benchmarks.provenance import Provenance, toy_note, write_json
+from benchmarks.provenance import Provenance, publish, toy_note
 from benchmarks.sweep_overhead_runs import Figures, floor, space, trace_sweep, watch_sweep
 from rewa.errors import RunError
-from rewa.record import write_text
 
 MODULE = "benchmarks.sweep_overhead"
 OUTPUT = "results/sweep_overhead"
@@ -175,15 +174,8 @@ def main() -> None:
         return
     provenance = Provenance(MODULE)
     figures = measure(trials, given.concurrency, given.pack)
-    output: Path = given.output
-    output.mkdir(parents=True, exist_ok=True)
     text = page(figures, provenance, given.scale)
-    write_text(output / "README.md", text)
-    write_json(output / "sweep_overhead.json", provenance, figures)
-    if given.json:
-        write_json(given.json, provenance, figures)
-    print(text)
-    print(f"written: {output}/README.md, {output}/sweep_overhead.json")
+    publish(given, "sweep_overhead", text, provenance, figures)
 
 
 if __name__ == "__main__":

@@ -16,18 +16,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from benchmarks.command_line import parser_for, run_command
 from benchmarks.progress import Meter
-from benchmarks.provenance import Provenance, toy_note, write_json
+from benchmarks.provenance import Provenance, publish, toy_note
 from benchmarks.sparse_study import PAPER_REWA, PAPER_SEEDS, PAPER_SGD_L1, SMOKE
 from rewa.errors import RunError
 from rewa.methods import get_method
-from rewa.record import write_text
 from rewa.training import fit, pick_device
 from rewa.workloads.sparse_recovery import SparseRecovery
 
@@ -176,15 +174,8 @@ def main() -> None:
         return
     provenance = Provenance(MODULE)
     rows = table(run_all(arguments.repeats, arguments.scale, arguments.threads, arguments.device))
-    output: Path = arguments.output
-    output.mkdir(parents=True, exist_ok=True)
     text = page(rows, provenance, arguments.scale, arguments.threads, arguments.device)
-    write_text(output / "README.md", text)
-    write_json(output / "table2.json", provenance, rows)
-    if arguments.json:
-        write_json(arguments.json, provenance, rows)
-    print(text)
-    print(f"written: {output}/README.md, {output}/table2.json")
+    publish(arguments, "table2", text, provenance, rows)
 
 
 if __name__ == "__main__":

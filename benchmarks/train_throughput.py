@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from benchmarks.command_line import parser_for, run_command
-from benchmarks.provenance import Provenance, write_json
+from benchmarks.provenance import Provenance, publish
 from benchmarks.train_throughput_loaders import LOADERS, LoaderSetup, has_ffcv, write_files
 from benchmarks.train_throughput_page import Measured, loader_rows, page, step_rows
 from benchmarks.train_throughput_runs import (
@@ -36,7 +36,6 @@ from benchmarks.train_throughput_runs import (
 )
 from benchmarks.train_throughput_steps import VARIANTS, Setup
 from rewa.errors import UserError
-from rewa.record import write_text
 from rewa.training import pick_device
 
 OUTPUT = "results/train_throughput"
@@ -112,16 +111,9 @@ def main() -> None:
         measured = measure(setup, 1, 32, 8, RESOLUTIONS[:1])
     else:
         measured = measure(setup, arguments.repeats, 2048, 128, RESOLUTIONS)
-    output: Path = arguments.output
-    output.mkdir(parents=True, exist_ok=True)
     text = page(measured, provenance, arguments.scale, torch.cuda.is_available())
-    write_text(output / "README.md", text)
     figures = measured.figures()
-    write_json(output / "train_throughput.json", provenance, figures)
-    if arguments.json:
-        write_json(arguments.json, provenance, figures)
-    print(text)
-    print(f"written: {output}/README.md, {output}/train_throughput.json")
+    publish(arguments, "train_throughput", text, provenance, figures)
 
 
 def _check(arguments: Any) -> None:

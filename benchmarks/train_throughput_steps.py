@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.rates import matmul_rate
 from rewa.data.loader import ImageLoader
 from rewa.data.resident_images import ResidentLoader
 from rewa.descent import Descent
@@ -22,8 +23,8 @@ from rewa.training import pick_device
 from rewa.workloads.cifar import Cifar, Cifar10
 
 SIZE, CLASSES, PART_STEPS = 32, 10, 4
-PRODUCTS = {"cpu": (2048, 8), "cuda": (8192, 40)}
-"""Side of the square matrices that the matmul rate is measured with, and how many products."""
+SIDES = {"cpu": 2048, "cuda": 8192}
+"""Side of the square matrices that the matmul rate is measured with."""
 
 
 @dataclass(frozen=True)
@@ -252,9 +253,10 @@ def measure_floor(setup: Setup) -> dict[str, float]:
     """Return the operations of a step per image, and the rates of large matrix products per second."""
     torch.set_num_threads(setup.threads)
     device = pick_device(setup.device)
+    side = SIDES[device.type]
     found = {"flops_per_image": flops_per_image(setup)}
     for name, dtype in {"fp32": torch.float32, "bf16": torch.bfloat16}.items():
-        found[f"{name}_flops"] = matmul_rate(device, dtype, *PRODUCTS[device.type])
+        found[f"{name}_flops"] = matmul_rate(side, side, side, dtype=dtype, device=device.type)
     return found
 
 
@@ -268,18 +270,3 @@ def flops_per_image(setup: Setup) -> float:
     with FlopCounterMode(display=False) as counter:
         workload.loss(model, (images, labels)).backward()  # type: ignore[no-untyped-call]
     return float(counter.get_total_flops()) / count
-
-
-def matmul_rate(device: torch.device, dtype: torch.dtype, side: int, products: int) -> float:
-    """Return the best rate of square matrix products, in operations per second (2 n^3 each)."""
-    left, right = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
-    best = float("inf")
-    for _ in range(products):
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        begun = time.perf_counter()
-        torch.mm(left, right)
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        best = min(best, time.perf_counter() - begun)
-    return 2 * side**3 / best

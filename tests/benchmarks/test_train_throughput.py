@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks import train_throughput, train_throughput_loaders, train_throughput_steps
+from benchmarks import rates, train_throughput, train_throughput_loaders, train_throughput_steps
 from benchmarks.provenance import Provenance
 from benchmarks.train_throughput_loaders import LoaderSetup, measure_loader, photo_like, write_files
 from benchmarks.train_throughput_page import Measured, loader_rows, page, projection, step_rows, verdict
@@ -26,7 +26,6 @@ from benchmarks.train_throughput_steps import (
     Clock,
     Setup,
     flops_per_image,
-    matmul_rate,
     measure_steps,
     workload_of,
 )
@@ -90,9 +89,8 @@ def test_the_operations_are_those_of_the_layers() -> None:
 
 
 def test_a_matmul_rate_is_operations_over_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    ticks = iter([0.0, 4.0, 10.0, 12.0, 20.0, 23.0])  # products of 4, 2 and 3 seconds
-    monkeypatch.setattr(train_throughput_steps.time, "perf_counter", lambda: next(ticks))
-    assert matmul_rate(CPU, torch.float32, side=8, products=3) == 2 * 8**3 / 2.0
+    monkeypatch.setattr(rates, "best_time", lambda *_: 2.0)
+    assert rates.matmul_rate(8, 8, 8) == 2 * 8**3 / 2.0
 
 
 def test_only_the_timed_steps_count(monkeypatch: pytest.MonkeyPatch) -> None:
