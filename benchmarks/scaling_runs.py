@@ -126,11 +126,12 @@ def _diverges(number: int) -> bool:
 def _templates() -> Mapping[tuple[str, str], list[Template]]:
     """Return the kept trainings by method and phase."""
     table = pd.read_csv(KEPT).rename(columns={"accuracy": "metric"})
-    first = list(table.columns).index("metric") + 1
+    first = list(table.columns).index("recalibrated") + 1
     found: dict[tuple[str, str], list[Template]] = {}
     for (method, phase, _, _), rows in table.groupby(["method", "phase", "trial", "seed"]):
-        config = {str(key): value for key, value in rows.iloc[0, first:].items() if not pd.isna(value)}
-        names = ("split", "criterion", "value", "compression", "compression_total", "metric")
+        drawn = {str(key): value for key, value in rows.iloc[0, first:].items() if not pd.isna(value)}
+        config = {key: value if isinstance(value, str) else float(value) for key, value in drawn.items()}
+        names = ("split", "criterion", "value", "compression", "compression_total", "metric", "recalibrated")
         points = tuple(OperatingPoint(*row) for row in rows[list(names)].itertuples(index=False))
         found.setdefault((str(method), str(phase)), []).append(Template(config, points))
     return found
@@ -195,6 +196,7 @@ def _varied(point: OperatingPoint, rng: np.random.Generator) -> OperatingPoint:
         float(point.compression),
         float(point.compression_total),
         min(max(moved, 0), EXAMPLES) / EXAMPLES,
+        bool(point.recalibrated),
     )
 
 
