@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install ffcv sweep report study image-study speed ui test slow-test benchmark-test lint format constraints clean
+.PHONY: help install ffcv sweep report study image-study speed ui mlflow-server test slow-test benchmark-test lint format constraints clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ speed: install ## measure what "Speed" in the README states (idle machine, 45 mi
 ui: install ## open the MLflow UI on the newest sweep
 	$(BIN)/rewa ui
 
+mlflow-server: install ## serve MLflow on 127.0.0.1:5000 (on PostgreSQL if REWA_MLFLOW_STORE names one)
+	$(BIN)/rewa mlflow-server
+
 test: install ## run the fast test suite
 	$(BIN)/python -m pytest -m 'not slow'
 
@@ -86,6 +89,7 @@ format: install ## format the code
 	$(BIN)/ruff format .
 
 constraints: ffcv ## write what is installed here as the tested set
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cluster,aws,gcp]'
 	$(BIN)/pip freeze --exclude-editable --disable-pip-version-check > constraints.txt
 
 clean: ## remove .venv and caches; results stay

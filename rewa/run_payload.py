@@ -15,10 +15,15 @@ MetricPoint = tuple[str, float, int]
 for steps only."""
 
 
-def tags_of(record: Record) -> dict[str, str]:
+SWEEP_ID_TAG = "rewa.sweep_id"
+"""Tells a sweep from others of its name; trainings outside sweeps have none."""
+
+
+def tags_of(record: Record, sweep_id: str = "") -> dict[str, str]:
     """Return a training's tags; sweep, trial, phase and seed identify it."""
     return {
         "rewa.sweep": record.sweep,
+        **({SWEEP_ID_TAG: sweep_id} if sweep_id else {}),
         "rewa.workload": str(record.workload["name"]),
         "rewa.method": record.method,
         "rewa.trial": record.trial,

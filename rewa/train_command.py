@@ -22,7 +22,7 @@ from rewa.methods import Method, get_method
 from rewa.packs import fit_one
 from rewa.presets import get_preset
 from rewa.record import FRONTIER_FILE, LAYERS_FILE, RESULT_FILE, make_record, save_record
-from rewa.store_uri import check_store, resolve_uri
+from rewa.store_uri import check_store, redacted, resolve_uri
 from rewa.train_summary import summarise
 from rewa.training import check_pair, pick_device
 from rewa.training_bar import TrainingBar
@@ -256,10 +256,11 @@ def _train(request: TrainRequest, plan: _Plan, device: torch.device) -> None:
         written = Tracker(plan.uri, record.sweep).log(record)
     except Exception as error:  # whatever the store raises: the training is on disk
         raise RunError(
-            f"{plan.uri} could not be written ({error}); the results are in {plan.folder}"
+            f"{redacted(plan.uri)} could not be written ({getattr(error, 'reason', error)}); "
+            f"the results are in {plan.folder}"
         ) from error
     known = "" if written else " (the same setting and seed was there already)"
-    print(f"run: {plan.uri}{known}; see it with: rewa ui --sweep {record.sweep}")
+    print(f"run: {redacted(plan.uri)}{known}; see it with: rewa ui --sweep {record.sweep}")
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:

@@ -9,49 +9,17 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from toy_records import record
 
 from rewa.descent import Epoch
 from rewa.errors import UserError
 from rewa.methods import REGISTRY as METHODS
 from rewa.record import Record
 from rewa.run_payload import CurvePoint
-from rewa.sparsity.frontier import OperatingPoint
 from rewa.sparsity.layers import LayerRow
 from rewa.store_uri import resolve_uri
 from rewa.sweep_tables import FRONTIER_COLUMNS, LAYER_COLUMNS, build_tables
 from rewa.tracking import Tracker, log_report, read_sweep, ui_address
-
-
-def record(trial: str = "rewa-0000", phase: str = "search", seed: int = 0, **other: object) -> Record:
-    points = [
-        OperatingPoint(split, criterion, value, compression, compression / 2, accuracy)
-        for split in ("val", "test")
-        for criterion, value, compression, accuracy in [
-            ("ratio", 1.0, 1.0, 0.97),
-            ("ratio", 100.0, 101.5, 0.9),
-            ("threshold", 0.5, float("inf"), 0.1),
-        ]
-    ]
-    values = {
-        "sweep": "s",
-        "workload": {"name": "digits", "epochs": 2},
-        "method": trial.split("-")[0],
-        "trial": trial,
-        "phase": phase,
-        "seed": seed,
-        "config": {"lr": 0.1, "K": 9.0},
-        "status": "completed",
-        "score": 0.5,
-        "seconds": 1.5,
-        "metrics": {"test_accuracy/at_100x": 0.9},
-        "history": [Epoch(1, 2.0, 0.5, 0.1), Epoch(2, 1.0, 0.9, 0.05)],
-        "frontier": points,
-        "versions": {"torch": "x"},
-        "commit": "abc",
-        "hardware": "none",
-        **other,
-    }
-    return Record.model_validate(values)
 
 
 def test_a_record_survives_json_with_its_infinity() -> None:
@@ -221,7 +189,7 @@ def test_more_metrics_than_mlflow_takes_at_once_all_arrive(tracking_uri: str) ->
 
 
 def test_artifacts_on_a_server_go_through_mlflow(tracking_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rewa.tracking._local_artifacts", lambda _: None)
+    monkeypatch.setattr("rewa.tracking.artifacts.local_artifacts", lambda _: None)
     tracker = Tracker(tracking_uri, "s")
     tracker.log(record())
     tracker.log_summary({"trials_per_method": 7})
@@ -287,3 +255,18 @@ def test_tables_are_those_of_a_dictionary_per_row() -> None:
     assert list(empty.frontier.columns) == [*FRONTIER_COLUMNS, "K"]
     assert empty.frontier.empty
     assert empty.layers.empty
+
+
+def test_what_the_sweep_does_not_know_is_deleted(tracking_uri: str) -> None:
+    """A result that was damaged on disk is run again under another number; its first run must not count too."""
+    first = Tracker(tracking_uri, "s", "id")
+    for name in ("rewa-0", "rewa-1"):
+        first.log(record(name))
+    known = {record("rewa-1").key}
+    second = Tracker(tracking_uri, "s", "id", known)
+    assert list(read_sweep(tracking_uri, "s").runs["trial"]) == ["rewa-1"]
+    known.add(record("rewa-0").key)
+    assert second.log(record("rewa-0"))
+    assert not second.log(record("rewa-1"))
+    Tracker(tracking_uri, "s", "id")
+    assert sorted(read_sweep(tracking_uri, "s").runs["trial"]) == ["rewa-0", "rewa-1"]
