@@ -1,0 +1,1 @@
+"""Cluster files for ``ray up``: what is wrong with one, before it costs anything."""
