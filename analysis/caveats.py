@@ -5,6 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from analysis import text
+from analysis.chosen import in_use
+from analysis.merged import merged_caveats, merged_sweeps
 from analysis.tables import DENSE, SweepRecord, all_methods
 from rewa.metric import Metric
 
@@ -24,9 +26,10 @@ def caveats(record: SweepRecord, settings: pd.DataFrame, metric: Metric) -> list
     return [
         *_missing(methods, settings),
         *_unconfirmed(settings),
-        *_lost_seeds(record.runs, settings),
+        *_lost_seeds(in_use(record.runs, record.meta), settings),
         *_single_seed(settings),
         *_uneven_trials(record),
+        *merged_caveats(record.meta),
         *(_no_dense(settings, metric) if metric.is_share else []),
     ]
 
@@ -95,6 +98,8 @@ def _uneven_trials(record: SweepRecord) -> list[str]:
     if counts.nunique() > 1:
         return [f"The methods did not get equal numbers of trials: {told}."]
     planned = record.meta.get("trials_per_method")
+    if merged_sweeps(record.meta):
+        return []  # each sweep has its own plan
     if planned and len(counts) and counts.min() < int(planned):
         return [f"Of {planned} planned trials per method, {counts.min()} were run."]
     return []

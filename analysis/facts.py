@@ -6,6 +6,7 @@ from typing import Any
 
 from analysis import text
 from analysis.caveats import searched
+from analysis.chosen import replaced_note
 from analysis.tables import SweepRecord, all_methods, is_solver, section
 from analysis.wording import Wording
 from rewa.metric import Metric
@@ -53,6 +54,8 @@ def fairness(record: SweepRecord, metric: Metric) -> list[tuple[str, str]]:
     confirm = _listed(meta.get("confirm_seeds"))
     if confirm and meta.get("confirm_settings"):
         confirm += f"; the best {meta['confirm_settings']} settings of each method"
+    if note := replaced_note(record.runs, meta):
+        confirm = f"{confirm}; {note}" if confirm else note
     versions = ", ".join(f"{k} {v}" for k, v in section(meta, "versions").items())
     wall = meta.get("wall_seconds")
     facts = {

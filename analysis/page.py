@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 from analysis import text
 from analysis.caveats import caveats, searched
+from analysis.chosen import in_use
 from analysis.commands import commands
 from analysis.facts import denominator, fairness
 from analysis.hypervolume import (
@@ -17,6 +19,7 @@ from analysis.hypervolume import (
     ranking_note,
     references,
 )
+from analysis.merged import merged_rows
 from analysis.notes import excess_note, front_note, hypervolume_note, noise_note, references_note
 from analysis.pareto import gains, pareto_front
 from analysis.questions import Question
@@ -26,8 +29,13 @@ from analysis.summary import Summary
 from analysis.tables import section
 
 
-def context(summary: Summary) -> dict[str, Any]:
-    """Build the template's context, without the figures."""
+def context(summary: Summary, links: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Build the template's context, without the figures.
+
+    Args:
+        summary: What `summarise` returned.
+        links: Addresses of the reports of merged sweeps, by name.
+    """
     record = summary.record
     listed = commands(summary)
     anchors = {(row["method"], row["trial"]): row["anchor"] for row in listed}
@@ -54,6 +62,7 @@ def context(summary: Summary) -> dict[str, Any]:
         "front_note": front_note(summary),
         "search": search_rows(summary),
         "hypervolume": hypervolume_block(summary),
+        "merged": merged_rows(record.meta, links or {}),
         "fairness": fairness(record, summary.metric),
         "space_text": record.meta.get("space_text") or "",
     }
@@ -141,7 +150,8 @@ def search_rows(summary: Summary) -> list[dict[str, Any]]:
     """Per method: what the search spent, and what became of it."""
     runs = summary.record.runs
     search = searched(runs)
-    confirm = runs[runs["phase"] == "confirm"]
+    used = in_use(runs, summary.record.meta)
+    confirm = used[used["phase"] == "confirm"]
     rows = []
     for method in summary.methods:
         own = search[search["method"] == method]

@@ -64,12 +64,14 @@ def candidates(frontier: pd.DataFrame) -> pd.DataFrame:
     """Rows to choose from: a method's confirmed settings, or all its runs when it has none.
 
     A confirmed setting that lost a seed (it diverged there, so it has no rows) is left out, or its mean
-    would be over the lucky seeds only; it stays if no setting of the method did better.
+    would be over the lucky seeds only; it stays if no setting of the method did better. Merged sweeps may
+    differ in their number of seeds.
     """
     confirmed = frontier["phase"] == "confirm"
     has_confirmed = frontier["method"].isin(frontier.loc[confirmed, "method"])
-    seeds = frontier[confirmed].groupby(["method", "trial"])["seed"].nunique()
-    whole = seeds[seeds == seeds.groupby("method").transform("max")].index
+    seeds = frontier[confirmed].groupby(["sweep", "method", "trial"])["seed"].nunique()
+    unlost = seeds[seeds == seeds.groupby(["sweep", "method"]).transform("max")].reset_index()
+    whole = pd.MultiIndex.from_frame(unlost[["method", "trial"]])
     unbroken = pd.MultiIndex.from_frame(frontier[["method", "trial"]]).isin(whole)
     return frontier[(confirmed & unbroken) | ~has_confirmed]
 

@@ -1,7 +1,8 @@
 """Write the report of a sweep: ``python -m analysis.report --sweep digits``.
 
 Four files come out: report.html (one self-contained page), frontier.csv (every operating point of
-every run), pareto.csv (which setting for which question) and frontier.png.
+every run), pareto.csv (which setting for which question) and frontier.png. Sweeps of one search space
+are merged into one report by ``--sweep FIRST --sweep SECOND``.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jinja2
@@ -19,6 +20,8 @@ from matplotlib.figure import Figure
 
 from analysis import figures
 from analysis.csv_bytes import csv_bytes
+from analysis.merge import merge
+from analysis.merged import merged_sweeps
 from analysis.page import context
 from analysis.questions import PARETO_COLUMNS
 from analysis.recalibration import paired
@@ -49,12 +52,13 @@ def write_report(record: SweepRecord, output: Path) -> list[Path]:
     return _write(summarise(record), output)
 
 
-def render(summary: Summary, frontier_png: bytes) -> str:
+def render(summary: Summary, frontier_png: bytes, links: Mapping[str, str] | None = None) -> str:
     """Render the page.
 
     Args:
         summary: What `summarise` returned.
         frontier_png: The frontier figure for wide screens and paper.
+        links: Addresses of the reports of merged sweeps, by name.
     """
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     environment = jinja2.Environment(
@@ -72,25 +76,34 @@ def render(summary: Summary, frontier_png: bytes) -> str:
         "search_narrow": figures.png(figures.search_figure(runs, narrow=True)),
     }
     uris = {name: figures.data_uri(image) for name, image in images.items()}
-    return environment.get_template(TEMPLATE).render(**context(summary), images=uris)
+    return environment.get_template(TEMPLATE).render(**context(summary, links), images=uris)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
     parser = argparse.ArgumentParser(prog="python -m analysis.report", description=__doc__)
     parser.add_argument("--tracking-uri", metavar="URI", help="MLflow store (default: rewa's own)")
-    parser.add_argument("--sweep", metavar="NAME", help="sweep to report (default: the newest)")
+    parser.add_argument(
+        "--sweep",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="sweep to report (default: the newest); several of one search space are merged",
+    )
     parser.add_argument(
         "--output", metavar="DIR", type=Path, help="where to write (default: results/<sweep>)"
     )
     arguments = parser.parse_args(argv)
     try:
-        record: SweepRecord = tracking.read_sweep(arguments.tracking_uri, arguments.sweep)
-        output = arguments.output or Path("results") / re.sub(r"[^\w.-]+", "_", record.name)
+        names: list[str | None] = arguments.sweep or [None]
+        read = [tracking.read_sweep(arguments.tracking_uri, name) for name in names]
+        record = merge(read)
+        output = arguments.output or Path("results") / _folder_name(record.name)
         check_record(record)
         summary = summarise(record)
         files = _write(summary, output)
-        tracking.log_report(arguments.tracking_uri, record.name, files, _curves(summary))
+        if len(read) == 1:  # a merged one belongs to no sweep
+            tracking.log_report(arguments.tracking_uri, record.name, files, _curves(summary))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -98,7 +111,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     print("\n".join(summary.headline))
     print(f"report: {page}")
     print(f"beside it: {', '.join(path.name for path in others)}")
-    print(f"runs: rewa ui --sweep {record.name}")
+    for one in read:
+        print(f"runs: rewa ui --sweep {one.name}")
     return 0
 
 
@@ -130,7 +144,7 @@ def _write(summary: Summary, output: Path) -> list[Path]:
     pareto = named_metric(summary.answers[[*PARETO_COLUMNS, *record.config_columns]], metric)
     image = figures.png(_frontier(summary))
     contents = {
-        "report.html": render(summary, image).encode(),
+        "report.html": render(summary, image, _links(summary, output)).encode(),
         "frontier.csv": csv_bytes(frontier),
         "pareto.csv": pareto.to_csv(index=False).encode(),
         "frontier.png": image,
@@ -139,6 +153,17 @@ def _write(summary: Summary, output: Path) -> list[Path]:
         return [_replace(output / name, content) for name, content in contents.items()]
     except OSError as error:
         raise UserError(f"cannot write the report into {output}: {error.strerror}") from error
+
+
+def _links(summary: Summary, output: Path) -> dict[str, str]:
+    """Find the reports of merged sweeps in folders of their names beside the output directory."""
+    names = [str(part["sweep"]) for part in merged_sweeps(summary.record.meta)]
+    pages = {name: Path("..") / _folder_name(name) / "report.html" for name in names}
+    return {name: page.as_posix() for name, page in pages.items() if (output / page).is_file()}
+
+
+def _folder_name(sweep: str) -> str:
+    return re.sub(r"[^\w.-]+", "_", sweep)
 
 
 def _make(output: Path) -> None:

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from analysis.chosen import in_use
 from analysis.headline import headline
+from analysis.merged import merged_sentences
 from analysis.pareto import Dense, best_attained, dense_reference, mean_frontier
 from analysis.questions import Question, answers, questions
 from analysis.tables import SweepRecord, all_methods, headline_ratios, metric_of, section
@@ -71,16 +73,18 @@ class Summary:
             dense=self.dense,
             test_size=self.test_size,
         )
-        note = ["All these values are after batch-norm recalibration of the pruned models."]
-        return sentences + (note if self.recalibrated else [])
+        if self.recalibrated:
+            sentences.append("All these values are after batch-norm recalibration of the pruned models.")
+        return sentences + merged_sentences(self.record.meta)
 
 
 def summarise(record: SweepRecord) -> Summary:
     """Compute what the page, the figures and pareto.csv share."""
     metric, ratios = metric_of(record.meta), headline_ratios(record.meta)
     methods = all_methods(record)
-    raw = mean_frontier(record.frontier, record.config_columns, metric)
-    renewed = mean_frontier(record.frontier, record.config_columns, metric, recalibrated=True)
+    frontier = in_use(record.frontier, record.meta)
+    raw = mean_frontier(frontier, record.config_columns, metric)
+    renewed = mean_frontier(frontier, record.config_columns, metric, recalibrated=True)
     recalibrated = bool(section(record.meta, "objective").get("recalibrated")) and not renewed.empty
     settings = renewed if recalibrated else raw
     return Summary(

@@ -1,31 +1,46 @@
 """A sweep's output directory: the truth about what has finished.
 
     sweep.json          what is being run: space, budget, versions, times
+    status.json         the driver's last sign of life
     optuna.log          one Optuna study per method (a journal)
     error.log           what stopped it, if something did
     trials/<trial>/     result.json and frontier.csv of every finished search trial
     confirm/<trial>-seed-<s>/   the same for retrainings
 
-A trial is finished when its ``result.json`` is there. Optuna and MLflow are brought in line with these
-files whenever a sweep starts or resumes.
+A trial is finished when its ``result.json`` is there and whole. Optuna and MLflow are brought in line with
+these files whenever a sweep starts or resumes. A damaged one is set aside as ``result.json.damaged``, and its
+trial is run again.
 """
 
 from __future__ import annotations
 
 import fcntl
 import json
+import time
 import traceback
+import warnings
 from pathlib import Path
 from typing import IO, Any
 
-from rewa.errors import UserError
-from rewa.record import RESULT_FILE, Record, load_record, save_record, write_text
+from pydantic import ValidationError
 
-SWEEP_FILE = "sweep.json"
-STUDIES_FILE = "optuna.log"
-OLD_STUDIES_FILE = "optuna.db"
-LOCK_FILE = ".lock"
-REPORT_FILE = "report.html"
+from rewa.environment import versions
+from rewa.errors import UserError
+from rewa.record import Record, load_record, save_record, write_text
+from rewa.sweep.layout import (
+    DAMAGED_FILE,
+    ERROR_FILE,
+    LOCK_FILE,
+    OLD_STUDIES_FILE,
+    PHASE_FOLDERS,
+    REPORT_FILE,
+    RESULT_FILE,
+    STUDIES_FILE,
+    SWEEP_FILE,
+)
+
+LOCK_TRIES = 5
+"""How often the lock is tried, a tenth of a second apart: one who only looks may hold it for an instant."""
 
 
 class SweepFolder:
@@ -68,8 +83,18 @@ class SweepFolder:
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = (self.path / LOCK_FILE).open("w")
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            file = (self.path / LOCK_FILE).open("w")
+            for tries_left in reversed(range(LOCK_TRIES)):
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    if not tries_left:
+                        file.close()
+                        raise
+                    time.sleep(0.1)
+                else:
+                    break
+            self._lock = file
         except BlockingIOError:
             raise UserError(f"{self.path}: another sweep is running in this directory") from None
         except OSError as error:
@@ -100,15 +125,14 @@ class SweepFolder:
 
     def write_error(self) -> Path:
         """Keep the traceback of the exception being handled, and return where."""
-        path = self.path / "error.log"
-        path.write_text(traceback.format_exc())
+        path = self.path / ERROR_FILE
+        write_text(path, traceback.format_exc())
         return path
 
     def record_folder(self, trial: str, phase: str, seed: int) -> Path:
         """Return where a training's record is kept."""
-        if phase == "search":
-            return self.path / "trials" / trial
-        return self.path / "confirm" / f"{trial}-seed-{seed}"
+        name = trial if phase == "search" else f"{trial}-seed-{seed}"
+        return self.path / PHASE_FOLDERS[phase] / name
 
     def save(self, record: Record) -> None:
         """Keep a finished training."""
@@ -119,9 +143,49 @@ class SweepFolder:
         return (self.record_folder(trial, phase, seed) / RESULT_FILE).is_file()
 
     def records(self, phase: str) -> list[Record]:
-        """Return all finished trainings of a phase, by name."""
-        parent = self.path / ("trials" if phase == "search" else "confirm")
-        return [load_record(file.parent) for file in sorted(parent.glob(f"*/{RESULT_FILE}"))]
+        """Return all finished trainings of a phase, by name.
+
+        A damaged ``result.json`` is moved aside with a warning and does not count.
+
+        Raises:
+            UserError: If one cannot be read, or is whole and another version's.
+        """
+        parent = self.path / PHASE_FOLDERS[phase]
+        found = (self._load(file.parent) for file in sorted(parent.glob(f"*/{RESULT_FILE}")))
+        return [record for record in found if record is not None]
+
+    def damaged(self) -> list[Path]:
+        """Return the damaged files that were moved aside, now or earlier."""
+        return sorted(
+            file for name in PHASE_FOLDERS.values() for file in self.path.glob(f"{name}/*/{DAMAGED_FILE}")
+        )
+
+    def _load(self, folder: Path) -> Record | None:
+        """Return the record in a folder; ``None`` if it is damaged."""
+        path = folder / RESULT_FILE
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+        try:
+            record = Record.model_validate_json(content)
+        except ValidationError:
+            if _is_of_other_version(content):
+                load_record(folder)  # says what is wrong
+            self._set_aside(path)
+            return None
+        if record.phase not in PHASE_FOLDERS or self.record_folder(*record.key) != folder:
+            self._set_aside(path)
+            return None
+        return record
+
+    def _set_aside(self, path: Path) -> None:
+        """Keep a damaged file out of the way."""
+        aside = path.with_name(DAMAGED_FILE)
+        path.replace(aside)
+        warnings.warn(
+            f"{path}: is damaged and was moved to {aside.name}; the training is run again", stacklevel=4
+        )
 
     @property
     def studies(self) -> Path:
@@ -132,3 +196,12 @@ class SweepFolder:
     def old_studies(self) -> Path:
         """The SQLite file that versions before the journal kept."""
         return self.path / OLD_STUDIES_FILE
+
+
+def _is_of_other_version(content: bytes) -> bool:
+    """Return whether a record that this version refuses is whole, and another version wrote it."""
+    try:
+        wrote = json.loads(content)["versions"]["rewa"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return False
+    return isinstance(wrote, str) and wrote != versions()["rewa"]
