@@ -120,6 +120,7 @@ def trace_sweep(given: Mapping[str, Any], folder: Path) -> list[Figures]:
 
     from rewa.sweep import keeper, run, search
     from rewa.sweep.folder import SweepFolder
+    from rewa.sweep.opening import SweepRequest, open_sweep
     from rewa.sweep.space_file import load_space
     from rewa.tracking import Tracker
 
@@ -127,9 +128,8 @@ def trace_sweep(given: Mapping[str, Any], folder: Path) -> list[Figures]:
         "Tune: its whole loop, waiting included": (TuneController, "step"),
         "Tune: a result, with what it causes": (TuneController, "_on_training_result"),
         "Optuna: opening the studies": (search, "build_search"),
-        "Optuna: the next task": (search.MethodsInTurn, "suggest"),
-        "Optuna: a report's scores": (search.MethodsInTurn, "on_trial_result"),
-        "Optuna: the end of a task": (search.MethodsInTurn, "on_trial_complete"),
+        "Optuna: the next task": (search.MethodsInTurn, "propose"),
+        "Optuna: a trial's score": (search.MethodsInTurn, "tell"),
         "records: read, kept, counted": (keeper.Keeper, "on_trial_result"),
         "records: to disk": (SweepFolder, "save"),
         "MLflow: opening the store": (Tracker, "__init__"),
@@ -141,7 +141,7 @@ def trace_sweep(given: Mapping[str, Any], folder: Path) -> list[Figures]:
             setattr(owner, attribute, _timed(plain, rows[name]))
     path = folder / "space.yaml"
     path.write_text(yaml.safe_dump(dict(given), sort_keys=False))
-    settled, opened = run.open_sweep(load_space(path), path.read_text(), folder / "out", False, None, None)
+    settled, opened = open_sweep(SweepRequest(load_space(path), path.read_text(), folder / "out"))
     run.run_sweep(settled, opened, f"sqlite:///{folder}/mlflow.db")
     return [
         {"part": name, "calls": len(times), "seconds": sum(times), "each": sum(times) / max(1, len(times))}

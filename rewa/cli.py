@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from rewa.cluster.command import cluster_app
 from rewa.data_command import data_app
 from rewa.errors import RunError, UserError
+from rewa.status_command import status_command
 
 app = typer.Typer(
     name="rewa",
@@ -20,6 +22,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(data_app, name="data")
+app.add_typer(cluster_app, name="cluster")
+app.command("status")(status_command)
 
 TrackingUri = Annotated[
     str | None,
@@ -127,55 +131,35 @@ def train(
 @app.command()
 def sweep(
     space: Annotated[str, typer.Argument(help="A YAML file, or a name in search_spaces/.")],
-    trials: Annotated[int | None, typer.Option(min=1, help="Trials per method.")] = None,
+    name: Annotated[str | None, typer.Option(help="Of the sweep; default: the space's own.")] = None,
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Trials per method; with --resume it can be raised.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(min=0)] = None,
-    output: Annotated[Path | None, typer.Option(help="Default: results/<name of the space>.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Default: results/<name of the sweep>.")] = None,
     tracking_uri: TrackingUri = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(help="URI (s3://, gs://, file://) where all machines keep results; REWA_STORAGE."),
+    ] = None,
     address: Annotated[str | None, typer.Option(help="Of a Ray cluster; default: this machine.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a sweep in --output.")] = False,
 ) -> None:
     """Tune every method of a search space on an equal budget and confirm the best settings."""
-    from rewa.store_uri import check_store, resolve_uri
-    from rewa.sweep.executor import check_address, check_local_resources
-    from rewa.sweep.run import open_sweep, run_sweep
-    from rewa.sweep.space_file import find_space, load_space
+    from rewa import sweep_command
 
-    path = find_space(space)
-    loaded = load_space(path)
-    uri = resolve_uri(tracking_uri)
-    check_store(uri)
-    _check_workload(loaded.workload_name, loaded.workload_settings)
-    if address is None:
-        check_local_resources(loaded.resources)
-    else:
-        check_address(address)
-    target = output or Path("results") / loaded.name
-    settled, folder = open_sweep(loaded, path.read_text(), target, resume, trials, seed)
-    tracked = f" --tracking-uri {tracking_uri}" if tracking_uri else ""
-    again = f"rewa sweep {space} --output {target} --resume{tracked}"
-    try:
-        outcome = run_sweep(settled, folder, uri, address)
-    except UserError:
-        raise
-    except Exception as error:
-        log = folder.write_error()
-        brief = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise RunError(
-            f"the sweep stopped: {brief} (details in {log}); nothing finished is lost, go on with: {again}"
-        ) from error
-    finally:
-        folder.unlock()
-    counts = ", ".join(f"{count} {status}" for status, count in sorted(outcome.counts.items()))
-    if not outcome.complete:
-        print(f"stopped early: {counts}; nothing finished is lost. Go on with: {again}")
-        raise typer.Exit(1)
-    state = "complete" if outcome.ran else "already complete"
-    print(f"sweep {settled.name!r} is {state}: {counts} trainings in {target}, runs in {uri}")
-    if outcome.ran == 0 and folder.report.is_file():
-        print(f"report: {folder.report}")
-    else:
-        command = f"python -m analysis.report --sweep {settled.name} --output {target}{tracked}"
-        print(f"next: {command}")
+    status = sweep_command.sweep(
+        space,
+        name=name,
+        trials=trials,
+        seed=seed,
+        output=output,
+        tracking_uri=tracking_uri,
+        storage=storage,
+        address=address,
+        resume=resume,
+    )
+    raise typer.Exit(status)
 
 
 @app.command()
@@ -191,12 +175,22 @@ def ui(
     serve_ui(tracking_uri, sweep, host, port)
 
 
-def _check_workload(name: str, settings: dict[str, Any]) -> None:
-    """Refuse an unknown workload or a wrong setting of it before anything starts."""
-    from rewa.workloads import get_workload
+@app.command("mlflow-server")
+def mlflow_server(
+    artifacts: Annotated[
+        str | None, typer.Option(help="Directory of the runs' files; default results/mlartifacts.")
+    ] = None,
+    host: Annotated[str, typer.Option()] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 5000,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that answer requests.")] = 2,
+    allowed_hosts: Annotated[
+        str | None, typer.Option(help="Names by which others call this server, comma-separated.")
+    ] = None,
+) -> None:
+    """Serve MLflow on REWA_MLFLOW_STORE, the PostgreSQL database of PGDATABASE, or results/mlflow.db."""
+    from rewa.server_command import serve_mlflow
 
-    workload = get_workload(name)
-    workload.Config.parse(settings, f"workload {name!r}")
+    serve_mlflow(host, port, artifacts, workers, allowed_hosts)
 
 
 def _first_comment(path: Path) -> str:

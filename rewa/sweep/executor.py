@@ -5,44 +5,56 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import signal
 import socket
+import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from rewa.errors import UserError
+from rewa.errors import RunError, UserError
 from rewa.record import Record
 from rewa.sweep.pack import tune_task
+from rewa.sweep.slots import Slots, cores
 from rewa.sweep.space import Resources
+
+if TYPE_CHECKING:
+    from rewa.sweep.tasks import Tasks
 
 OnRecord = Callable[[Record], None]
 
 
 @contextmanager
-def ray_cluster(address: str | None, resources: Resources) -> Iterator[int]:
-    """Connect to a cluster, or start an embedded one, and yield how many trials fit at once.
+def ray_cluster(address: str | None, resources: Resources) -> Iterator[Slots]:
+    """Connect to a cluster, or start an embedded one, and yield how many tasks run at once.
 
     Args:
         address: Of a running cluster ("auto" finds it); ``None`` starts Ray in this process.
         resources: What one trial needs.
 
+    A terminal's Ctrl-C and a polite kill end Tune's run in order; what is finished is kept at any time.
+
     Raises:
-        UserError: If the cluster cannot be reached or cannot hold a single trial.
+        UserError: If the cluster cannot be reached.
     """
     # Results are kept by our own callback: Tune need not write its own logs or snapshots.
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
     os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "3600")
     os.environ.setdefault("TUNE_WARN_SLOW_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "3600")
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+    os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")  # the progress tells what comes of them
+    if resources.concurrent and address is not None:  # all that is wanted is asked of the autoscaler at once
+        os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", str(resources.concurrent))
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
 
     try:
         ray.init(
             address=address or "local",
-            num_cpus=_cores() if address is None else None,
+            num_cpus=cores() if address is None else None,
             include_dashboard=False if address is None else None,
             logging_level=logging.ERROR,
             log_to_driver=False,
@@ -50,11 +62,29 @@ def ray_cluster(address: str | None, resources: Resources) -> Iterator[int]:
     except (ConnectionError, ValueError, RuntimeError) as error:
         brief = str(error).strip().splitlines()[0]
         raise UserError(f"Ray cluster at {address!r}: cannot be reached ({brief})") from None
+    _quieten_ray()
+    before = signal.getsignal(signal.SIGTERM)
     try:
-        available: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        yield _concurrency(available, resources, local=address is None)
+        _end_like_interrupted()
+        yield Slots(resources, grows=address is not None)
     finally:
+        signal.signal(signal.SIGTERM, before)
         ray.shutdown()
+
+
+def _quieten_ray() -> None:
+    """Keep Ray from printing a paragraph for every lost worker: the progress says what comes of it."""
+    import ray._private.worker as internals
+
+    logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)
+    if hasattr(internals, "_worker_logs_enabled"):  # not public; without it there is only more to read
+        internals._worker_logs_enabled = False
+
+
+def _end_like_interrupted() -> None:
+    """Take SIGTERM (a job is stopped, a machine shuts down) as Ctrl-C, where signals can be taken."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
 
 
 def check_local_resources(resources: Resources) -> None:
@@ -72,10 +102,10 @@ def check_local_resources(resources: Resources) -> None:
             f"resources.gpu = {resources.gpu:g}: a trial asks for a GPU{each}, but this machine has {gpus}; "
             "set it to 0, or give the --address of a GPU cluster"
         )
-    if resources.cpu * resources.workers > _cores():
+    if resources.cpu * resources.workers > cores():
         raise UserError(
             f"resources.cpu = {resources.cpu:g}{each}: a trial asks for more cores than this machine's "
-            f"{_cores()}; lower it, or give the --address of a cluster"
+            f"{cores()}; lower it, or give the --address of a cluster"
         )
 
 
@@ -95,48 +125,46 @@ def check_address(address: str) -> None:
 
 
 def run_trials(
-    searcher: Any,
-    count: int,
-    concurrency: int,
+    tasks: Tasks,
     resources: Resources,
     scratch: Path,
     on_record: OnRecord,
+    on_step: Callable[[], None] = lambda: None,
 ) -> None:
-    """Run trials until the searcher has no more, keeping each result as it arrives.
+    """Run tasks until there are no more, keeping each result as it arrives.
 
     Args:
-        searcher: Proposes ``{"specs": [...]}`` configs: trials that a worker is given together.
-        count: How many trials it will propose at most.
-        concurrency: How many tasks run at once.
+        tasks: What is run.
         resources: What one task occupies.
         scratch: Folder for Tune's own files; removed at the end.
         on_record: Called in this process for every finished trial, before anyone else learns of it.
+        on_step: Called many times a second, whatever happens.
+
+    Raises:
+        RunError: If workers are lost again and again before any training has come to its end.
     """
     from ray import tune
 
-    from rewa.sweep.keeper import MAX_WORKER_LOSSES, Keeper
+    from rewa.sweep.keeper import Keeper
 
     trainable = tune.with_resources(tune_task, _of_the_trial_itself(resources))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         tuner = tune.Tuner(
             trainable,
-            tune_config=tune.TuneConfig(
-                search_alg=searcher,
-                num_samples=count,
-                max_concurrent_trials=concurrency,
-                reuse_actors=True,
-            ),
+            tune_config=tune.TuneConfig(search_alg=tasks, num_samples=sys.maxsize, reuse_actors=True),
             run_config=tune.RunConfig(
                 name="trials",
                 storage_path=str(scratch),
                 verbose=0,
-                callbacks=[Keeper(on_record)],
-                failure_config=tune.FailureConfig(max_failures=MAX_WORKER_LOSSES),
+                callbacks=[Keeper(on_record, tasks, on_step)],
+                failure_config=tune.FailureConfig(max_failures=0),  # what is lost is done again by the tasks
             ),
         )
         tuner.fit()
     shutil.rmtree(scratch, ignore_errors=True)
+    if tasks.gave_up:
+        raise RunError(f"workers are lost before they finish anything ({tasks.gave_up})")
 
 
 def _of_the_trial_itself(resources: Resources) -> dict[str, float]:
@@ -144,21 +172,3 @@ def _of_the_trial_itself(resources: Resources) -> dict[str, float]:
     if resources.workers > 1:
         return {"memory": 1}  # Tune needs something to count
     return {"cpu": resources.cpu, **({"gpu": resources.gpu} if resources.gpu else {})}
-
-
-def _concurrency(available: dict[str, float], resources: Resources, local: bool) -> int:
-    """Return how many trials fit at once; at least one on a cluster that may still grow."""
-    fits = available.get("CPU", 0) // (resources.cpu * resources.workers)
-    if resources.gpu:
-        fits = min(fits, available.get("GPU", 0) // (resources.gpu * resources.workers))
-    if fits < 1 and not local and resources.gpu and not available.get("GPU"):
-        raise UserError(
-            f"resources.gpu = {resources.gpu:g}: a trial asks for a GPU, but the cluster has none; "
-            "start GPU workers first (min_workers in its cluster.yaml), or set it to 0"
-        )
-    return max(1, int(fits))
-
-
-def _cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

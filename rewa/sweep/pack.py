@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import math
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,16 +17,17 @@ from rewa.methods import get_method
 from rewa.outcome import TrainingResult
 from rewa.packs import Training, fit_together
 from rewa.record import Record
-from rewa.sweep.folder import SweepFolder
-from rewa.sweep.trial import TrialSpec, checkpoint_of, record_of, run_trial, workload_of
+from rewa.sweep.trial import TrialSpec, checkpoint_of, failed_trial, record_of, run_trial, workload_of
+from rewa.sweep.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
 REPORT_EVERY = 1.0
 """Seconds between reports of a task whose trials end one after another; each costs the driver a turn."""
 
-SCORES, RECORDS = "scores", "records"
-"""Keys of a report: JSON maps from a trial's number in its task to its score, and to its record."""
+RECORDS, TIMED_OUT = "records", "timed_out"
+"""Keys of a report: a JSON map from a trial's number in its task to its record; whether it is the last one of
+a process that ends because its task took too long."""
 
 OnRecord = Callable[[int, Record], None]
 
@@ -58,10 +59,10 @@ def run_task(specs: Sequence[TrialSpec], keep: OnRecord) -> None:
     """Run trials, together where their workload allows; one that raises is recorded as failed.
 
     Args:
-        specs: Of one workload and one phase; those whose result is in the sweep's directory are passed over.
+        specs: Of one workload and one phase.
         keep: Told the number of every trial and its record, as soon as there is one.
     """
-    waiting = {number: spec for number, spec in enumerate(specs) if not _is_finished(spec)}
+    waiting = dict(enumerate(specs))
 
     def done(number: int, record: Record) -> None:
         del waiting[number]
@@ -77,33 +78,67 @@ def run_task(specs: Sequence[TrialSpec], keep: OnRecord) -> None:
 
 
 def tune_task(config: dict[str, Any]) -> None:
-    """Run the trials in ``config["specs"]`` and report them to Ray Tune as they end."""
-    from ray import tune
+    """Run the trials in ``config["specs"]`` and report them to Ray Tune as they end.
 
-    records: dict[int, Record] = {}
-    reported = time.monotonic()
-
-    def report() -> None:
-        nonlocal reported
-        scores = {number: record.score for number, record in records.items()}
-        tune.report(
-            {
-                "score": max((score or 0.0 for score in scores.values()), default=0.0),
-                SCORES: json.dumps(scores),
-                RECORDS: json.dumps({n: record.model_dump_json() for n, record in records.items()}),
-            }
-        )
-        records.clear()
-        reported = time.monotonic()
-
-    def keep(number: int, record: Record) -> None:
-        records[number] = record
-        if time.monotonic() - reported >= REPORT_EVERY and len(records) < len(specs):
-            report()
-
+    A task that takes longer than its trials may is ended with its process: a trial that was alone is reported
+    as failed before, those of a pack are left to be run alone.
+    """
     specs = [TrialSpec.model_validate(spec) for spec in config["specs"]]
-    run_task(specs, keep)
-    report()
+    reports = _Reports(len(specs))
+    allowed = specs[0].timeout
+
+    def expired(where: str) -> None:
+        late = None
+        if len(specs) == 1:
+            late = failed_trial(specs[0], f"timed out after {allowed:g} s at {where}", allowed)
+        reports.send_last(late)
+
+    with Watchdog(allowed * len(specs), expired):
+        run_task(specs, reports.keep)
+        reports.send()
+
+
+class _Reports:
+    """Collects records and reports them to Tune, not too often; used by a training and its watchdog.
+
+    Args:
+        count: Number of trials.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._left = count
+        self._records: dict[int, Record] = {}
+        self._last = time.monotonic()
+        self._lock = threading.Lock()
+
+    def keep(self, number: int, record: Record) -> None:
+        """Take a record."""
+        with self._lock:
+            self._records[number] = record
+            self._left -= 1
+            if self._left and time.monotonic() - self._last >= REPORT_EVERY:
+                self._send()
+
+    def send(self) -> None:
+        """Report what has not been."""
+        with self._lock:
+            self._send()
+
+    def send_last(self, late: Record | None) -> None:
+        """Report what has not been, and a single trial that took too long; the process will end."""
+        with self._lock:
+            if late is not None and self._left:
+                self._records[0] = late
+            self._send(**{TIMED_OUT: True})
+
+    def _send(self, **more: Any) -> None:
+        from ray import tune
+
+        texts = {number: record.model_dump_json() for number, record in self._records.items()}
+        best = max((record.score or 0.0 for record in self._records.values()), default=0.0)
+        tune.report({"score": best, RECORDS: json.dumps(texts), **more})
+        self._records.clear()
+        self._last = time.monotonic()
 
 
 def _run_together(specs: dict[int, TrialSpec], done: OnRecord) -> None:
@@ -126,8 +161,3 @@ def _run_together(specs: dict[int, TrialSpec], done: OnRecord) -> None:
         done(number, record)
 
     fit_together(workload, trainings, on_result)
-
-
-def _is_finished(spec: TrialSpec) -> bool:
-    """Return whether the trial's record is on disk: the task was begun before on a worker that was lost."""
-    return bool(spec.folder) and SweepFolder(Path(spec.folder)).has(spec.trial, spec.phase, spec.seed)

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import json
+import itertools
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import optuna
-from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
 from rewa.record import Record
 from rewa.sweep.folder import SweepFolder
-from rewa.sweep.pack import SCORES, Packing
+from rewa.sweep.pack import Packing
 from rewa.sweep.space import MethodSpace, SearchSpace
-from rewa.sweep.studies import open_storage, reconcile, trial_name
+from rewa.sweep.studies import open_studies, trial_name
+from rewa.sweep.tasks import METRIC, MODE
 from rewa.sweep.trial import TrialSpec
-
-METRIC, MODE = "score", "max"
 
 
 class Draw:
@@ -41,15 +39,14 @@ class Draw:
                 values[name] = distribution.suggest(trial, name)
         config = self.part.config(self.method, values, self.schedule)
         trial.set_user_attr("config", config)
-        return {"trial": trial_name(self.method, trial.number), "config": config}
+        return {"trial": trial_name(self.method, trial.number), "config": config, "sampled": values}
 
 
-class MethodsInTurn(Searcher):
+class MethodsInTurn:
     """Proposes trials of all methods in turn, each from its own study, until each has its number.
 
     Interleaving keeps the methods level at every moment, so a sweep stopped half-way is still fair; so does
     a pack, which takes trials of all methods that can be packed.
-    The state is in the Optuna storage; nothing needs saving here.
 
     Args:
         searches: OptunaSearch by method.
@@ -60,68 +57,51 @@ class MethodsInTurn(Searcher):
 
     def __init__(
         self,
-        searches: dict[str, OptunaSearch],
-        remaining: dict[str, int],
+        searches: Mapping[str, OptunaSearch],
+        remaining: Mapping[str, int],
         template: TrialSpec,
         packing: Packing,
     ) -> None:
-        super().__init__(metric=METRIC, mode=MODE)
         self.searches = searches
         self.remaining = dict(remaining)
         self.template = template
         self.packed = [name for name in self.remaining if name in packing.methods]
         self.share = packing.share(self._packed_left())
-        self.running: dict[str, dict[int, str]] = {}
-        self.reported: list[tuple[str, dict[str, float]]] = []
+        self._asked: dict[str, tuple[str, str]] = {}
+        self._count = itertools.count()
 
-    def suggest(self, trial_id: str) -> Any:
-        """Return the next task, its first trial of the method with the most left to do."""
-        self._tell()
+    def propose(self) -> list[TrialSpec]:
+        """Return the next task, its first trial of the method with the most left; empty when none has."""
         method = self._next(self.remaining)
         if self.remaining[method] == 0:
-            return Searcher.FINISHED
+            return []
         count = min(self.share, self._packed_left()) if method in self.packed else 1
-        self.running[trial_id] = {}
         specs = []
         for number in range(count):
             if number:
                 method = self._next(self.packed)
             self.remaining[method] -= 1
-            self.running[trial_id][number] = method
-            drawn = self.searches[method].suggest(_of_task(trial_id, number))
-            assert drawn is not None  # OptunaSearch never runs out
-            update = {"method": method, "trial": drawn["trial"], "config": drawn["config"]}
-            specs.append(self.template.model_copy(update=update).model_dump())
-        return {"specs": specs}
+            specs.append(self._draw(method))
+        return specs
 
-    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Note the scores of a task's finished trials; the studies are told when their records are kept.
+    def tell(self, trial: str, score: float | None) -> None:
+        """Tell a trial's study its score, once; to be called when the trial's record is kept.
 
-        Tune tells its searcher before its callbacks. Told at once, a study would know a trial as finished
-        whose record a kill prevented, and the trial would be run, and told, again.
+        Told earlier, a study would know a trial as finished whose record a kill prevented. A trial that is
+        never told stays running in its study, for a resumption to take up.
         """
-        self.reported.append((trial_id, json.loads(result.get(SCORES, "{}"))))
+        if asked := self._asked.pop(trial, None):
+            method, name = asked
+            self.searches[method].on_trial_complete(name, {METRIC: score})
 
-    def on_trial_complete(
-        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
-    ) -> None:
-        """Tell the studies what is left; interrupted trials stay running there, for a resume to take up."""
-        if result is not None:
-            self.on_trial_result(trial_id, result)
-        self._tell()
-        if error:
-            for number, method in self.running.pop(trial_id, {}).items():
-                self.searches[method].on_trial_complete(_of_task(trial_id, number), None, error)
-
-    def _tell(self) -> None:
-        """Tell the studies the noted scores."""
-        for trial_id, scores in self.reported:
-            running = self.running.get(trial_id, {})
-            for number, score in scores.items():
-                if method := running.pop(int(number), None):
-                    name = _of_task(trial_id, int(number))
-                    self.searches[method].on_trial_complete(name, {METRIC: score})
-        self.reported.clear()
+    def _draw(self, method: str) -> TrialSpec:
+        """Ask a method's study for a trial."""
+        name = str(next(self._count))
+        drawn = self.searches[method].suggest(name)
+        assert isinstance(drawn, dict)
+        self._asked[drawn["trial"]] = method, name
+        update = {"method": method, **{key: drawn[key] for key in ("trial", "config", "sampled")}}
+        return self.template.model_copy(update=update)
 
     def _packed_left(self) -> int:
         """Return how many trials that can be packed are left."""
@@ -131,19 +111,8 @@ class MethodsInTurn(Searcher):
         """Return the method with the most left to do."""
         return max(methods, key=lambda name: self.remaining[name])
 
-    def save(self, checkpoint_path: str) -> None:
-        """Do nothing; see the class."""
 
-    def restore(self, checkpoint_path: str) -> None:
-        """Do nothing; see the class."""
-
-
-def _of_task(trial_id: str, number: int) -> str:
-    """Return the name by which a search knows one trial of a task."""
-    return f"{trial_id}/{number}"
-
-
-class ListedTrials(Searcher):
+class ListedTrials:
     """Proposes given trials, those that can be packed first.
 
     Args:
@@ -152,87 +121,21 @@ class ListedTrials(Searcher):
     """
 
     def __init__(self, specs: Iterable[TrialSpec], packing: Packing) -> None:
-        super().__init__(metric=METRIC, mode=MODE)
         self.waiting = deque(sorted(specs, key=lambda spec: spec.method not in packing.methods))
         self.packed = sum(spec.method in packing.methods for spec in self.waiting)
         self.share = packing.share(self.packed)
 
-    def suggest(self, trial_id: str) -> Any:
-        """Return the next task of the list."""
-        if not self.waiting:
-            return Searcher.FINISHED
-        count = min(self.share, self.packed) or 1
+    def propose(self) -> list[TrialSpec]:
+        """Return the next task of the list; empty at its end."""
+        count = min(self.share, self.packed) or min(1, len(self.waiting))
         self.packed = max(0, self.packed - count)
-        return {"specs": [self.waiting.popleft().model_dump() for _ in range(count)]}
-
-    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Do nothing: the list is fixed."""
-
-    def on_trial_complete(
-        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
-    ) -> None:
-        """Do nothing: the list is fixed."""
-
-    def save(self, checkpoint_path: str) -> None:
-        """Do nothing: finished trials are known from the output directory."""
-
-    def restore(self, checkpoint_path: str) -> None:
-        """Do nothing; see :meth:`save`."""
-
-
-class SearchThenConfirm(Searcher):
-    """Proposes a search's tasks and, when all have ended, the confirmation's, to the same workers.
-
-    Args:
-        search: The search.
-        confirm: Called once, when every task of the search has ended; returns what follows.
-    """
-
-    def __init__(self, search: MethodsInTurn, confirm: Callable[[], ListedTrials]) -> None:
-        super().__init__(metric=METRIC, mode=MODE)
-        self.search, self.confirm = search, confirm
-        self.running: set[str] = set()
-        self.listed: ListedTrials | None = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {}  # Tune pickles its searcher and never reads it back here
-
-    def suggest(self, trial_id: str) -> Any:
-        """Return the next task; ``None``, not yet, while the search's last ones run."""
-        if self.listed is None:
-            task = self.search.suggest(trial_id)
-            if task != Searcher.FINISHED:
-                self.running.add(trial_id)
-                return task
-            if self.running:
-                return None
-            self.listed = self.confirm()
-        return self.listed.suggest(trial_id)
-
-    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Tell the search."""
-        if trial_id in self.running:
-            self.search.on_trial_result(trial_id, result)
-
-    def on_trial_complete(
-        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
-    ) -> None:
-        """Tell the search."""
-        if trial_id in self.running:
-            self.search.on_trial_complete(trial_id, result, error)
-            self.running.discard(trial_id)
-
-    def save(self, checkpoint_path: str) -> None:
-        """Do nothing: finished trials are known from the output directory."""
-
-    def restore(self, checkpoint_path: str) -> None:
-        """Do nothing; see :meth:`save`."""
+        return [self.waiting.popleft() for _ in range(count)]
 
 
 def build_search(
     space: SearchSpace, folder: SweepFolder, template: TrialSpec, schedule: float, packing: Packing
-) -> tuple[MethodsInTurn, int]:
-    """Open or create the studies, bring them in line with the finished trials, and return the searcher.
+) -> MethodsInTurn:
+    """Open or create the studies, bring them in line with the finished trials, and return the search.
 
     Args:
         space: The search space; its ``trials`` is the number per method.
@@ -240,35 +143,27 @@ def build_search(
         template: What all trials share.
         schedule: Sum of the learning-rate factors over a training.
         packing: How many trials are proposed as one task.
-
-    Returns:
-        The searcher and the number of trials it will still propose.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = open_storage(folder)
     finished: dict[str, dict[str, Record]] = {name: {} for name in space.methods}
     for record in folder.records("search"):
         finished[record.method][record.trial] = record
+    storage, studies = open_studies(folder, space, finished)
     searches, remaining = {}, {}
-    for index, (name, part) in enumerate(space.methods.items()):
-        study_name = f"{space.name}/{name}"
-        study = optuna.create_study(
-            storage=storage, study_name=study_name, direction="maximize", load_if_exists=True
-        )
-        reconcile(study, name, part, finished[name])
+    for index, (name, study) in enumerate(studies.items()):
         # a sampler seeded alike after a resume would propose the first trials again
         seed = [space.seed, index, len(study.trials)]
         sampler = optuna.samplers.TPESampler(seed=_mix(seed))
         searches[name] = OptunaSearch(
-            space=Draw(name, part, schedule),
+            space=Draw(name, space.methods[name], schedule),
             metric=METRIC,
             mode=MODE,
-            study_name=study_name,
+            study_name=study.study_name,
             storage=storage,
             sampler=sampler,
         )
         remaining[name] = max(0, space.trials - len(finished[name]))
-    return MethodsInTurn(searches, remaining, template, packing), sum(remaining.values())
+    return MethodsInTurn(searches, remaining, template, packing)
 
 
 def _mix(parts: list[int]) -> int:

@@ -58,6 +58,17 @@ class Distribution(Settings):
         assert self.uniform is not None
         return trial.suggest_float(name, *self.uniform)
 
+    def optuna(self) -> Any:
+        """Return what Optuna calls the distribution that :meth:`suggest` draws from."""
+        from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+        if self.choice is not None:
+            return CategoricalDistribution(list(self.choice))
+        if self.int_ is not None:
+            return IntDistribution(*self.int_)
+        low, high = self.log_uniform or self.uniform or (0.0, 0.0)
+        return FloatDistribution(low, high, log=self.log_uniform is not None)
+
     def contains(self, value: Any) -> bool:
         """Return whether a value could be drawn."""
         if self.choice is not None:
@@ -159,12 +170,19 @@ class Resources(Settings):
     Several workers train one model together by DistributedDataParallel. ``pack`` trials, at most, share one
     worker and its passes over the data, where the workload allows (:mod:`rewa.packs`); each is reported as
     itself.
+
+    Attributes:
+        concurrent: At most so many tasks at once; default: what fits, on a cluster at any time.
+        timeout: Seconds that one trial may take from its start or its last checkpoint. One that takes longer
+            is recorded as failed.
     """
 
     cpu: float = Field(default=1, gt=0)
     gpu: float = Field(default=0, ge=0)
     workers: int = Field(default=1, ge=1)
-    pack: int = Field(default=1, ge=1)
+    pack: int = Field(default=1, ge=1, le=10_000)
+    concurrent: int | None = Field(default=None, ge=1)
+    timeout: float = Field(default=86_400.0, gt=0, allow_inf_nan=False)
 
     @model_validator(mode="after")
     def _pack_or_workers(self) -> Resources:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +18,9 @@ from rewa.methods import get_method
 from rewa.outcome import TrainingResult
 from rewa.packs import fit_one
 from rewa.record import Record, failed_record, make_record
+from rewa.storage import Store
 from rewa.sweep.space import Objective
+from rewa.sweep.stored_checkpoint import StoredCheckpoint
 from rewa.training import pick_device
 from rewa.workloads import Workload, get_workload
 
@@ -29,8 +32,11 @@ class TrialSpec(BaseModel):
     """All a worker needs to know; plain data, so that any process can run it.
 
     Attributes:
+        sampled: The values that Optuna drew, of which the config was made.
         device: "auto", "cpu" or "cuda".
         folder: The sweep's directory; checkpoints of long trials are kept below it. Empty: none are.
+        storage: URI of the sweep's place in shared storage; checkpoints are kept there instead.
+        timeout: Seconds the trial may take.
         cpu: Cores of each process.
         gpu: GPUs of each process.
         workers: Processes that train the model together.
@@ -46,12 +52,20 @@ class TrialSpec(BaseModel):
     phase: str
     seed: int
     config: dict[str, Any]
+    sampled: dict[str, Any] = {}
     objective: Objective
     device: str = "auto"
     folder: str = ""
+    storage: str = ""
+    timeout: float = math.inf
     cpu: float = 1
     gpu: float = 0
     workers: int = 1
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """What identifies the training within its sweep: trial, phase, seed."""
+        return self.trial, self.phase, self.seed
 
     @property
     def threads(self) -> int:
@@ -68,11 +82,15 @@ class TrialSpec(BaseModel):
             "phase": self.phase,
             "seed": self.seed,
             "config": self.config,
+            "sampled": self.sampled,
         }
 
 
 def run_trial(spec: TrialSpec) -> Record:
-    """Train, measure and score one trial. A trial that raises is recorded as failed, not raised."""
+    """Train, measure and score one trial. A trial that raises is recorded as failed, not raised.
+
+    It is not tried again: with its seed it would raise again.
+    """
     started = time.perf_counter()
     try:
         if spec.workers == 1:
@@ -81,11 +99,14 @@ def run_trial(spec: TrialSpec) -> Record:
 
         return run_together(spec)
     except Exception as error:  # a bug or a full GPU in one trial must not end the sweep
-        described = {"name": spec.workload, **spec.workload_settings}
-        reason = f"{type(error).__name__}: {error}"
-        elapsed = time.perf_counter() - started
-        failed = failed_record(reason, elapsed, **spec.identity(described))
-        return failed.model_copy(update={"score": WORST_SCORE})
+        return failed_trial(spec, f"{type(error).__name__}: {error}", time.perf_counter() - started)
+
+
+def failed_trial(spec: TrialSpec, reason: str, seconds: float = 0.0) -> Record:
+    """Return the record of a trial that did not finish."""
+    described = {"name": spec.workload, **spec.workload_settings}
+    failed = failed_record(reason, seconds, **spec.identity(described))
+    return failed.model_copy(update={"score": WORST_SCORE})
 
 
 def run_here(spec: TrialSpec) -> Record:
@@ -118,7 +139,7 @@ def workload_of(spec: TrialSpec) -> Workload:
 
 def checkpoint_of(spec: TrialSpec) -> CheckpointFile | None:
     """Return where a trial's state is kept: one file per training, whatever the number of its trial."""
-    if not spec.folder:
+    if not spec.folder and not spec.storage:
         return None
     workload = get_workload(spec.workload)
     config = workload.Config.parse(spec.workload_settings, f"workload {spec.workload!r}")
@@ -129,6 +150,8 @@ def checkpoint_of(spec: TrialSpec) -> CheckpointFile | None:
         "commit": commit(),
     }
     name = f"{spec.method.rpartition(':')[2]}-{identity_digest(identity)[:16]}.pt"
+    if spec.storage:
+        return StoredCheckpoint(Store(spec.storage), f"checkpoints/{name}", identity)
     return CheckpointFile(Path(spec.folder) / "checkpoints" / name, identity)
 
 

@@ -1,4 +1,4 @@
-"""A sweep over a user's own workload, which reads data by a path relative to where the sweep is started."""
+"""A sweep over a user's own workload and method, with data at a path relative to where it is started."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rewa.record import load_record
 
 MINE = """\
 import torch
+from rewa.methods.magnitude import Magnitude
 from rewa.workloads.images import ImageConfig
 from rewa.workloads.tensors import TensorClassification
 
@@ -30,6 +31,10 @@ class Lines(TensorClassification):
 
     def build_network(self):
         return torch.nn.Sequential(torch.nn.Linear(1, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
+
+
+class Halved(Magnitude):
+    name, summary = "halved", "half of what its rival takes"
 """
 
 SPACE = """\
@@ -45,6 +50,9 @@ methods:
     fixed: {momentum: 0.9, l1: 1.0e-4}
     known:
       - {lr: 0.2}
+  "lines_of_mine:Halved":
+    sample:
+      lr: {log_uniform: [0.05, 0.5]}
 """
 
 
@@ -73,6 +81,8 @@ def test_an_own_workload_and_a_relative_path_reach_the_workers(tmp_path: Path, t
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    own = load_record(tmp_path / "out" / "trials" / "lines_of_mine.Halved-0000")
+    assert (own.status, own.method) == ("completed", "lines_of_mine:Halved")
     record = load_record(tmp_path / "out" / "trials" / "sgd_l1-0000")
     assert (record.status, record.workload["name"]) == ("completed", "lines")
     assert record.metric_at("test")[1] > 0.9

@@ -19,10 +19,9 @@ from rewa.checkpoint import CheckpointFile
 from rewa.linear import LinearProblem, LinearSolution
 from rewa.methods.base import MethodConfig, Solver
 from rewa.methods.magnitude import Magnitude
-from rewa.record import Record, failed_record
+from rewa.record import Record
 from rewa.sweep import pack, trial
-from rewa.sweep.folder import SweepFolder
-from rewa.sweep.pack import RECORDS, SCORES, run_task, tune_task
+from rewa.sweep.pack import RECORDS, run_task, tune_task
 from rewa.sweep.trial import TrialSpec, run_trial
 from rewa.workloads.sparse_recovery import SparseRecovery
 
@@ -113,15 +112,6 @@ def test_a_task_gives_what_its_trials_give(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("checkpoints/*"))
 
 
-def test_finished_trials_are_passed_over(tmp_path: Path) -> None:
-    """A task comes again, whole, when its worker was lost."""
-    specs = mixed(tmp_path)
-    for number in (0, 4):
-        SweepFolder(tmp_path).save(run_trial(specs[number]))
-    assert sorted(kept(specs)) == [1, 2, 3]
-    assert kept([specs[0]]) == {}
-
-
 @pytest.mark.parametrize(("decay", "reason"), [(1, "nothing is prepared"), (2, "nothing is scored")])
 def test_a_trial_that_raises_is_alone_in_that(decay: int, reason: str, tmp_path: Path) -> None:
     bad = spec("raises-0000", f"{__name__}:Raises", tmp_path, weight_decay=decay)
@@ -175,38 +165,14 @@ def reports_of(specs: list[TrialSpec], monkeypatch: pytest.MonkeyPatch, every: f
 
 @pytest.mark.parametrize("every", [0.0, 1e9])
 def test_what_tune_is_told(every: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every record and score once, at the end at the latest; there is a report even of nothing new."""
+    """Every record once, at the end at the latest; there is a report even of nothing new."""
     specs = mixed()
     sent = reports_of(specs, monkeypatch, every)
-    told, scores = Counter[str](), dict[str, Any]()
+    told = Counter[str]()
     for report in sent:
         found = {n: Record.model_validate_json(text) for n, text in json.loads(report[RECORDS]).items()}
         told.update(list(found))
-        assert {n: record.score for n, record in found.items()} == json.loads(report[SCORES])
         assert all(specs[int(n)].trial == record.trial for n, record in found.items())
         assert report["score"] == max((record.score or 0 for record in found.values()), default=0)
-        scores |= json.loads(report[SCORES])
     assert told == dict.fromkeys(map(str, range(5)), 1)
-    assert len(scores) == 5
     assert len(sent) > 2 if every == 0 else len(sent) == 1
-
-
-def test_the_trials_of_a_lost_task_are_kept_as_failed() -> None:
-    from types import SimpleNamespace
-
-    from rewa.sweep.keeper import Keeper
-
-    seen: list[Record] = []
-    specs = [spec("rewa-0000", "rewa"), spec("spred-0000", "spred")]
-    lost = SimpleNamespace(config={"specs": [one.model_dump() for one in specs]})
-    done = failed_record("x", 0.0, **specs[0].identity({"name": "sparse_recovery"}))
-    keeper = Keeper(seen.append)
-    keeper.on_trial_result(1, [], lost, {RECORDS: json.dumps({0: done.model_dump_json()})})
-    keeper.on_trial_result(1, [], lost, {"score": 0.0})
-    assert seen == [done]
-    keeper.on_trial_error(1, [], lost)
-    assert [(record.trial, record.status) for record in seen[1:]] == [
-        ("rewa-0000", "failed"),
-        ("spred-0000", "failed"),
-    ]
-    assert "worker was lost" in seen[2].reason

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from typing import Any
@@ -11,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pack_specs import spec
 
-from rewa.sweep.pack import SCORES, Packing
+from rewa.sweep.pack import Packing
 from rewa.sweep.search import ListedTrials, MethodsInTurn
 from rewa.sweep.trial import TrialSpec
 
@@ -27,7 +26,8 @@ class FakeSearch:
     def suggest(self, name: str) -> dict[str, Any]:
         self.proposed.append(name)
         self.number += 1
-        return {"trial": f"{self.method}-{self.number - 1:04d}", "config": {"lr": 0.1}}
+        name = f"{self.method}-{self.number - 1:04d}"
+        return {"trial": name, "config": {"lr": 0.1}, "sampled": {"lr": 0.1}}
 
     def on_trial_complete(self, name: str, result: Any = None, error: bool = False) -> None:
         self.told.append((name, result and result["score"], error))
@@ -41,14 +41,13 @@ def searcher(
     return MethodsInTurn(searches, left, spec(""), packing), searches  # type: ignore[arg-type]
 
 
-def tasks_of(searcher: Any) -> list[list[TrialSpec]]:
+def tasks_of(proposals: Any) -> list[list[TrialSpec]]:
     """Ask until there is no more."""
     tasks = []
-    while isinstance(proposed := searcher.suggest(f"t{len(tasks)}"), dict):
-        assert list(proposed) == ["specs"]
-        tasks.append([TrialSpec.model_validate(values) for values in proposed["specs"]])
+    while proposed := proposals.propose():
+        tasks.append(proposed)
         assert len(tasks) < 1000
-    assert proposed == searcher.FINISHED
+    assert proposals.propose() == []
     return tasks
 
 
@@ -105,36 +104,15 @@ def test_methods_stay_level(left: dict[str, int], alone: dict[str, int], size: i
 
 def test_scores_are_told_once_to_the_study_that_asked() -> None:
     turn, searches = searcher({"rewa": 2, "spred": 2}, size=4, concurrency=1)
-    specs = turn.suggest("t")["specs"]
-    assert [one["method"] for one in specs] == ["rewa", "spred", "rewa", "spred"]
-    assert searches["rewa"].proposed == ["t/0", "t/2"]
-    first = {SCORES: json.dumps({1: 0.25})}
-    turn.on_trial_result("t", first)
-    turn.on_trial_result("t", first)
-    turn.on_trial_result("t", {"config/other": 1})
-    second = {SCORES: json.dumps({0: 0.5, 3: None})}
-    turn.on_trial_result("t", second)
-    turn.on_trial_complete("t", second)  # Tune gives the last report again
-    assert searches["rewa"].told == [("t/0", 0.5, False)]
-    assert searches["spred"].told == [("t/1", 0.25, False), ("t/3", None, False)]
-    turn.on_trial_result("unknown", first)
-
-
-def test_a_lost_task_fails_only_what_it_had_not_reported() -> None:
-    turn, searches = searcher({"rewa": 2, "spred": 1}, size=3, concurrency=1)
-    turn.suggest("t")
-    turn.on_trial_result("t", {SCORES: json.dumps({0: 0.5})})
-    turn.on_trial_complete("t", None, error=True)
-    turn.on_trial_complete("t", None, error=True)
-    assert searches["rewa"].told == [("t/0", 0.5, False), ("t/1", None, True)]
-    assert searches["spred"].told == [("t/2", None, True)]
-
-
-def test_an_interrupted_task_stays_running_in_its_studies() -> None:
-    turn, searches = searcher({"rewa": 2}, size=2, concurrency=1)
-    turn.suggest("t")
-    turn.on_trial_complete("t", {SCORES: json.dumps({1: 0.5})})
-    assert searches["rewa"].told == [("t/1", 0.5, False)]
+    specs = turn.propose()
+    assert [one.method for one in specs] == ["rewa", "spred", "rewa", "spred"]
+    assert all(one.sampled == {"lr": 0.1} for one in specs)
+    assert searches["rewa"].proposed == ["0", "2"]
+    for trial, score in (("spred-0000", 0.25), ("spred-0000", 0.25), ("rewa-0000", 0.5), ("rewa-0009", 1.0)):
+        turn.tell(trial, score)
+    turn.tell("spred-0001", None)
+    assert searches["rewa"].told == [("0", 0.5, False)]
+    assert searches["spred"].told == [("1", 0.25, False), ("3", None, False)]
 
 
 def test_listed_trials_come_once_the_packed_ones_first() -> None:
