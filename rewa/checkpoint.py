@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 import warnings
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from rewa.atomic import remove_partials, replacing
 from rewa.distributed import from_rank_zero, rank
 from rewa.errors import UserError
+from rewa.sealed_file import read_sealed, write_sealed
 
 FORMAT = 1
 """Version of what a checkpoint holds; another one is refused."""
@@ -96,23 +94,15 @@ class CheckpointFile:
     def remove(self) -> None:
         """Delete the files: the training is over."""
         if rank() == 0:
-            for path in (self.path, self.previous, self._partial):
+            for path in (self.path, self.previous):
                 path.unlink(missing_ok=True)
-
-    @property
-    def _partial(self) -> Path:
-        return self.path.with_name(f".{self.path.name}.partial")
+            remove_partials(self.path)
 
     def _write(self, state: State) -> None:
         """Write the state to disk before the name of the old one is given up."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self._partial.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        if self.path.exists():
-            self.path.replace(self.previous)
-        self._partial.replace(self.path)
+        with replacing(self.path, self.previous) as file:
+            write_sealed(state, file)
 
     def _read(self) -> State | None:
         """Return the newest readable state of this training."""
@@ -120,13 +110,10 @@ class CheckpointFile:
             if not path.is_file():
                 continue
             try:
-                with zipfile.ZipFile(path) as archive:  # torch does not look at the checksums it writes
-                    if damaged := archive.testzip():
-                        raise ValueError(f"the checksum of {damaged} is wrong")
-                state: State = torch.load(path, map_location="cpu", weights_only=True)
+                state: State = read_sealed(path)
                 kind, identity = state.pop("format"), state.pop("identity")
             except Exception as error:  # torch raises many kinds for a damaged file
-                brief = (str(error).strip().splitlines() or [type(error).__name__])[0]
+                brief = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
                 warnings.warn(f"{path}: cannot be read ({brief}); passed over", stacklevel=3)
                 continue
             if identity != self._identity or kind != FORMAT:

@@ -133,9 +133,10 @@ def sweep(
     space: Annotated[str, typer.Argument(help="A YAML file, or a name in search_spaces/.")],
     name: Annotated[str | None, typer.Option(help="Of the sweep; default: the space's own.")] = None,
     trials: Annotated[
-        int | None, typer.Option(min=1, help="Trials per method; with --resume it can be raised.")
+        int | None,
+        typer.Option(min=1, max=1_000_000, help="Trials per method; with --resume it can be raised."),
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0)] = None,
+    seed: Annotated[int | None, typer.Option(min=0, max=2**31)] = None,
     output: Annotated[Path | None, typer.Option(help="Default: results/<name of the sweep>.")] = None,
     tracking_uri: TrackingUri = None,
     storage: Annotated[

@@ -59,10 +59,23 @@ def write_beton_command(
     print(f"next: rewa train {workload} rewa --set-workload root={dest}")
 
 
+@data_app.command("check-beton")
+def check_beton_command(
+    folder: Annotated[Path, typer.Argument(help="Folder that `rewa data write-beton` wrote.")],
+) -> None:
+    """Compare every byte of beton files with the checksums of when they were written (needs `make ffcv`)."""
+    from rewa.data.check_beton import check_beton
+
+    with _Bar("blocks") as bar:
+        checked = check_beton(folder, bar)
+    for name, images in checked.items():
+        print(f"{folder / name}: {images:,} images, as they were written")
+
+
 class _Bar:
     """A bar with the time left on a terminal; elsewhere a line at the start and every minute."""
 
-    def __init__(self) -> None:
+    def __init__(self, things: str = "images") -> None:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -76,6 +89,7 @@ class _Bar:
             console=console,
             disable=not self._shown,
         )
+        self._things = things
         self._tasks: dict[str, int] = {}
         self._last = -60.0
 
@@ -93,4 +107,4 @@ class _Bar:
         self._bar.update(self._tasks[split], completed=done)  # type: ignore[arg-type]
         if not self._shown and time.monotonic() - self._last >= 60:
             self._last = time.monotonic()
-            print(f"{split}: {done} of {total} images", file=sys.stderr)
+            print(f"{split}: {done} of {total} {self._things}", file=sys.stderr)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import os
+import io
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from rewa.atomic import write_text as write_text  # importable from here too
+from rewa.config import one_line
 from rewa.descent import Epoch
 from rewa.environment import commit, hardware, versions
 from rewa.errors import UserError
@@ -31,6 +33,7 @@ class Record(BaseModel):
         sweep: Name of the sweep, or "train-<workload>" for a hand-made run.
         trial: The setting's name; runs that repeat a setting on another seed share it.
         phase: "search", "confirm" or "train".
+        sampled: What the search drew, of which the config was made; a lost study can be made of it again.
         status: "completed", "diverged", or "failed" (it raised; see ``reason``).
         score: The sweep's objective; ``None`` for a hand-made run.
         metrics: Headline numbers, such as ``test_accuracy/at_100x``, and the findings that are numbers; where
@@ -53,6 +56,7 @@ class Record(BaseModel):
     phase: Literal["search", "confirm", "train"]
     seed: int
     config: dict[str, Any]
+    sampled: dict[str, Any] = {}
     status: Literal["completed", "diverged", "failed"]
     reason: str = ""
     score: float | None = None
@@ -196,10 +200,9 @@ def layers_table(record: Record) -> tuple[list[str], list[list[Any]]]:
 
 def _write_table(path: Path, header: list[str], rows: list[list[Any]]) -> None:
     """Write a CSV file in one step."""
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows([header, *rows])
-    partial.replace(path)
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    write_text(path, text.getvalue())
 
 
 def load_record(folder: Path) -> Record:
@@ -210,23 +213,18 @@ def load_record(folder: Path) -> Record:
     """
     path = folder / RESULT_FILE
     try:
-        return Record.model_validate_json(path.read_text())
+        record = Record.model_validate_json(path.read_bytes())
+        _ = record.metric  # of the workload's description, which may hold anything
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
+        first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"{path}: not a result of this version ({where}: {first['msg']})") from None
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file so that a reader sees the old or the new text, never half of it."""
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+        problem = one_line(f"{where}: {first['msg']}" if where else first["msg"])
+        raise UserError(f"{path}: not a result of this version ({problem})") from None
+    except (LookupError, TypeError, ValueError):
+        raise UserError(f"{path}: not a result of this version (workload names no metric)") from None
+    return record
 
 
 def describe_workload(workload: Any, parameters: Mapping[str, int]) -> dict[str, Any]:

@@ -45,8 +45,9 @@ def _own(kind: str, path: str, base: type[C]) -> type[C]:
         sys.path.insert(0, here)  # Ray hands the driver's sys.path on to its workers
     try:
         module = importlib.import_module(module_name)
-    except (ImportError, SyntaxError, ValueError) as error:
-        raise UserError(f"{kind} {path!r}: module {module_name!r} cannot be imported ({error})") from None
+    except Exception as error:  # whatever the user's own code raises
+        what = str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
+        raise UserError(f"{kind} {path!r}: module {module_name!r} cannot be imported ({what})") from None
     found = getattr(module, attribute, None)
     wanted = f"{base.__module__}.{base.__name__}"
     if found is None:

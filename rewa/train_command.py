@@ -12,6 +12,7 @@ from typing import Any
 import torch
 import yaml
 
+from rewa.atomic import replacing
 from rewa.checkpoint import CheckpointFile, identity_digest
 from rewa.description import describe, setting_of
 from rewa.distributed import process_group, rank
@@ -22,6 +23,7 @@ from rewa.methods import Method, get_method
 from rewa.packs import fit_one
 from rewa.presets import get_preset
 from rewa.record import FRONTIER_FILE, LAYERS_FILE, RESULT_FILE, make_record, save_record
+from rewa.sealed_file import write_sealed
 from rewa.store_uri import check_store, redacted, resolve_uri
 from rewa.train_summary import summarise
 from rewa.training import check_pair, pick_device
@@ -242,7 +244,8 @@ def _train(request: TrainRequest, plan: _Plan, device: torch.device) -> None:
     save_record(record, plan.folder)
     files = [RESULT_FILE, FRONTIER_FILE, *([LAYERS_FILE] if record.layers else [])]
     if result.model is not None:
-        torch.save(result.model.state_dict(), plan.folder / MODEL_FILE)
+        with replacing(plan.folder / MODEL_FILE) as file:
+            write_sealed(result.model.state_dict(), file)
         files.append(MODEL_FILE)
     checkpoint.remove()
     for line in summarise(record):

@@ -486,3 +486,10 @@ def test_the_spaces_that_come_with_rewa_are_valid_and_fair() -> None:
         assert len({len(part.known) for part in space.methods.values()}) == 1, (
             "as many known settings for each"
         )
+
+
+def test_a_training_that_is_too_short_for_a_decay_budget_is_said(tmp_path: Path) -> None:
+    """A cyclic schedule of one step is 0 there: weight_decay would be a division by zero."""
+    part = load(SPACE, tmp_path).methods["rewa"]
+    with pytest.raises(UserError, match=r"decay_budget: .* train for longer"):
+        part.config("rewa", {"K": 9, "p": 0.9, "effective_step": 0.2, "decay_budget": 6}, schedule=0.0)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
@@ -16,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
-from rewa.config import Settings, sentence_for
+from rewa.atomic import write_text
+from rewa.config import Settings, one_line, sentence_for, shown
 from rewa.data.beton_views import Stored
 from rewa.errors import UserError
 
@@ -25,6 +28,10 @@ SPLITS = ("train", "val", "test")
 
 _JPEG, _RAW = 0, 1
 _MOST_CLASSES = 1_000_000  # what is above is damage
+_MOST_CONTENTS = 1 << 28  # bytes of a list
+_LEAST_JPEG = 4096  # of the pixels' bytes for one of the JPEG's, about four times what the format can do
+BLOCK = 8 << 20
+"""Bytes of a file that share a checksum."""
 _AGAIN = "write it again with `rewa data write-beton`"
 
 
@@ -34,6 +41,10 @@ class FileContents(Settings):
     images: int = Field(ge=1)
     bytes: int = Field(ge=1)
     index_sha256: str = Field(description="of everything but the images' own bytes")
+    block_crc32: tuple[int, ...] = Field(
+        default=(),
+        description="of every 8 MiB of the file, the last shorter; none in files of earlier versions",
+    )
 
 
 class Contents(Settings):
@@ -47,7 +58,7 @@ class Contents(Settings):
 
     def write(self, folder: Path) -> None:
         """Write ``classes.json``."""
-        (folder / CONTENTS).write_text(json.dumps(self.model_dump(), indent=1) + "\n")
+        write_text(folder / CONTENTS, json.dumps(self.model_dump(), indent=1) + "\n")
 
 
 @dataclass(frozen=True)
@@ -59,6 +70,8 @@ class BetonIndex:
         fields: Names of its fields.
         images: All images.
         labels: Their classes, int64, shape (n,).
+        starts: Where their bytes begin, int64, shape (n,).
+        lengths: How many bytes they have, int64, shape (n,).
         digest: SHA-256 of what was read.
     """
 
@@ -66,6 +79,8 @@ class BetonIndex:
     fields: tuple[str, ...]
     images: Stored
     labels: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    lengths: NDArray[np.int64]
     digest: str
 
 
@@ -84,10 +99,16 @@ def read_contents(root: Path) -> Contents | None:
     if not path.is_file():
         return None
     try:
+        if path.stat().st_size > _MOST_CONTENTS:
+            raise UserError(f"{path}: has more than {_MOST_CONTENTS:,} bytes; {_AGAIN}.")
         contents = Contents.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}).") from None
     except ValidationError as error:
         raise UserError(f"{path}: {sentence_for(Contents, error)[1]}; {_AGAIN}.") from None
     for name, expected in contents.files.items():
+        if name not in {f"{split}.beton" for split in SPLITS}:
+            raise UserError(f"{path}: lists {shown(name)}, which is none of its files; {_AGAIN}.")
         file = root / name
         if not file.is_file():
             raise UserError(f"{file} is missing, which {path} lists; copy it there or {_AGAIN}.")
@@ -113,7 +134,7 @@ def read_index(path: Path, contents: Contents | None = None) -> BetonIndex:
 
     digest = hashlib.sha256()
     kinds = {2: RGBImageField(), 1: IntField()}
-    with path.open("rb") as file:
+    with _opened(path) as file:
         size = path.stat().st_size
         header = _read(file, path, HeaderType, 1, digest)[0]
         if header["version"] != CURRENT_VERSION or header["num_fields"] != 2:
@@ -142,7 +163,7 @@ def read_index(path: Path, contents: Contents | None = None) -> BetonIndex:
         file.seek(table_at)
         table = _read(file, path, ALLOC_TABLE_TYPE, entries, digest)
     image, label = (rows[f"f{names.index(name)}"] for name in ("image", "label"))
-    _check_images(path, image, table, first, table_at)
+    lengths = _checked_lengths(path, image, table, first, table_at)
     if label.min() < 0 or label.max() >= _MOST_CLASSES:
         _refuse(path, f"it has labels outside 0 ... {_MOST_CLASSES - 1:,}")
     index = BetonIndex(
@@ -150,11 +171,27 @@ def read_index(path: Path, contents: Contents | None = None) -> BetonIndex:
         names,
         Stored(np.arange(len(rows)), image["height"].astype(np.int64), image["width"].astype(np.int64)),
         label.astype(np.int64),
+        image["data_ptr"].astype(np.int64),
+        lengths.astype(np.int64),
         digest.hexdigest(),
     )
     if contents is not None:
         _check_listed(index, contents)
     return index
+
+
+def block_checksums(path: Path) -> Iterator[int]:
+    """Yield the CRC-32 of every ``BLOCK`` bytes of a file."""
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            yield zlib.crc32(block)
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}).") from None
 
 
 def _read(file: BinaryIO, path: Path, kind: np.dtype[Any], count: int, digest: Any) -> NDArray[Any]:
@@ -168,18 +205,24 @@ def _read(file: BinaryIO, path: Path, kind: np.dtype[Any], count: int, digest: A
     return np.frombuffer(data, dtype=kind)
 
 
-def _check_images(path: Path, image: NDArray[Any], table: NDArray[Any], first: int, end: int) -> None:
-    """Refuse a file in which an image lies outside the file or has a size that does not fit its place."""
+def _checked_lengths(
+    path: Path, image: NDArray[Any], table: NDArray[Any], first: int, end: int
+) -> NDArray[np.uint64]:
+    """Return the images' bytes; refuse one that lies outside the file or is too large for its place."""
     table = table[np.argsort(table["ptr"])]
     starts, lengths = table["ptr"], table["size"]
-    if len(table) == 0 or starts[0] < first or (lengths > end).any() or (starts + lengths > end).any():
+    inside = (starts <= end) & (lengths <= end)  # before the sum, which could wrap around
+    if len(table) == 0 or starts[0] < first or not (inside & (starts + lengths <= end)).all():
         _refuse(path, "its table of addresses is damaged")
     place = np.minimum(np.searchsorted(starts, image["data_ptr"]), len(table) - 1)
     pixels = image["height"].astype(np.uint64) * image["width"] * np.uint64(3)
     sound = (starts[place] == image["data_ptr"]) & (pixels > 0) & (lengths[place] > 0)
-    sound &= (image["mode"] == _JPEG) | ((image["mode"] == _RAW) & (lengths[place] == pixels))
+    jpeg = (image["mode"] == _JPEG) & (pixels <= lengths[place] * np.uint64(_LEAST_JPEG))
+    sound &= jpeg | ((image["mode"] == _RAW) & (lengths[place] == pixels))
     if not sound.all():
         _refuse(path, f"the entry of image {int(np.argmin(sound))} is damaged")
+    found: NDArray[np.uint64] = lengths[place]
+    return found
 
 
 def _check_listed(index: BetonIndex, contents: Contents) -> None:
@@ -193,4 +236,4 @@ def _check_listed(index: BetonIndex, contents: Contents) -> None:
 
 
 def _refuse(path: Path, problem: str) -> NoReturn:
-    raise UserError(f"{path} cannot be used: {problem}; {_AGAIN}.")
+    raise UserError(f"{path} cannot be used: {one_line(problem)}; {_AGAIN}.")

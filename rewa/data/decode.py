@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ except ImportError:
 View = Callable[[Tensor, int], Tensor]
 """From a decoded image, uint8 (3, height, width), and its index to what a batch holds of it; picklable."""
 
+_PNG = b"\x89PNG\r\n\x1a\n"
+
 Paths = NDArray[np.bytes_]
 """Encoded paths in one array: a million objects would be copied into every worker, by their counts."""
 
@@ -41,7 +44,12 @@ def decode(path: str | Path) -> Tensor:
     if decode_image is None:
         return _decode_by_pillow(path)
     try:
-        image: Tensor = decode_image(str(path), mode="RGB")
+        data = np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise _damaged(path, error.strerror or "it cannot be read") from error
+    _check_png(path, data)
+    try:
+        image: Tensor = decode_image(torch.from_numpy(data), mode="RGB")
     except (RuntimeError, ValueError):  # such as a format that torchvision does not know
         return _decode_by_pillow(path)
     if image.ndim == 4:
@@ -113,6 +121,31 @@ def _as_is(item: Any) -> Any:
     return item
 
 
+def _check_png(path: str | Path, data: NDArray[np.uint8]) -> None:
+    """Refuse a PNG file whose checksums are wrong: torchvision's decoder ends the process on most of them.
+
+    Raises:
+        UserError: Naming the file.
+    """
+    if data[:8].tobytes() != _PNG:
+        return
+    view = memoryview(data.data)
+    at, kind = 8, b""
+    while kind != b"IEND" and at + 12 <= len(view):
+        end = at + 8 + int.from_bytes(view[at : at + 4], "big")
+        if zlib.crc32(view[at + 4 : end]) != int.from_bytes(view[end : end + 4], "big"):
+            break
+        kind, at = bytes(view[at + 4 : at + 8]), end + 4
+    else:
+        if kind == b"IEND":
+            return
+    raise _damaged(path)
+
+
+def _damaged(path: str | Path, reason: str = "it is damaged or no image") -> UserError:
+    return UserError(f"Image {path} cannot be decoded ({reason}); replace or remove it.")
+
+
 def _decode_by_pillow(path: str | Path) -> Tensor:
     try:
         with Image.open(path) as opened:
@@ -121,7 +154,6 @@ def _decode_by_pillow(path: str | Path) -> Tensor:
                 rgb = np.repeat(pixels.astype(np.uint8)[:, :, None], 3, axis=2)
             else:
                 rgb = np.array(opened.convert("RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        reason = getattr(error, "strerror", None) or "it is damaged or no image"
-        raise UserError(f"Image {path} cannot be decoded ({reason}); replace or remove it.") from error
+    except Exception as error:  # Pillow lets many kinds through for a damaged file
+        raise _damaged(path, *filter(None, [getattr(error, "strerror", None)])) from error
     return torch.from_numpy(rgb).permute(2, 0, 1).contiguous()

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from rewa import __version__
 from rewa.config import Settings
-from rewa.data.beton_files import CONTENTS, SPLITS, Contents, FileContents, read_index
+from rewa.data.beton_files import CONTENTS, SPLITS, Contents, FileContents, block_checksums, read_index
 from rewa.data.ffcv_package import ffcv_version, require_ffcv
 from rewa.data.tree import read_tree
 from rewa.errors import RunError, UserError
@@ -181,4 +181,9 @@ def _encoded(paths: Sequence[Path], settings: StoreSettings, workers: int) -> It
 
 def _listed(path: Path) -> FileContents:
     index = read_index(path)
-    return FileContents(images=len(index.labels), bytes=path.stat().st_size, index_sha256=index.digest)
+    return FileContents(
+        images=len(index.labels),
+        bytes=path.stat().st_size,
+        index_sha256=index.digest,
+        block_crc32=tuple(block_checksums(path)),
+    )

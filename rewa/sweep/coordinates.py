@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import Field
 
 from rewa.config import Settings
+from rewa.errors import UserError
 from rewa.theory import M_for_p, lr_for_step, weight_decay_for_budget
 
 DECIDES = {"p": "M", "effective_step": "lr", "decay_budget": "weight_decay"}
@@ -36,6 +37,9 @@ class Coordinates(Settings):
         Args:
             values: Sampled and fixed values; must hold K and momentum, and M unless p is there.
             schedule_sum: Sum of the learning-rate factors over the training's steps.
+
+        Raises:
+            UserError: If a decay budget is to be spent in a training whose learning rate is always 0.
         """
         config = {key: value for key, value in values.items() if key not in DECIDES}
         K, momentum = config["K"], config["momentum"]
@@ -44,6 +48,8 @@ class Coordinates(Settings):
         if "effective_step" in values:
             config["lr"] = lr_for_step(K, config["M"], values["effective_step"], momentum, self.weight_scale)
         if "decay_budget" in values:
+            if schedule_sum <= 0:
+                raise UserError("decay_budget: the workload's schedule is 0 at every step; train for longer")
             config["weight_decay"] = weight_decay_for_budget(
                 K, values["decay_budget"], config["lr"], momentum, schedule_sum
             )

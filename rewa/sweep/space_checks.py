@@ -2,38 +2,38 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from typing import Any
 
 from pydantic import ValidationError
 
-from rewa.config import sentence_of
+from rewa.config import sentence_for, sentence_of, shown
 from rewa.errors import UserError
 from rewa.methods import REGISTRY as METHODS
 from rewa.methods import get_method
 from rewa.registry import did_you_mean
 from rewa.sweep.coordinates import DECIDES
 from rewa.sweep.space import MethodSpace, SearchSpace
+from rewa.sweep.space_draws import draws
+from rewa.sweep.space_sizes import Problem, wrong_distribution, wrong_size
 from rewa.training import check_pair
 from rewa.workloads import REGISTRY as WORKLOADS
 from rewa.workloads import Workload, get_workload
 
 Place = tuple[str, str]
-Problem = tuple[tuple[str | int, ...], str]
 
 
 def first_problem(space: SearchSpace) -> Problem | None:
     """Check the parts against the methods and the workload they name; return the first problem."""
-    if problem := _wrong_objective(space):
+    if problem := wrong_size(space) or _wrong_objective(space):
         return problem
     for name, part in space.methods.items():
         here = ("methods", name)
-        if name not in METHODS:
-            return here, f"unknown method {name!r}{did_you_mean(name, METHODS)}"
+        if unknown := _unknown_method(name):
+            return here, unknown
         problem = (
             _wrong_pair(here, name, space.workload_name)
             or _wrong_keys(here, name, part)
+            or wrong_distribution(here, part)
             or _wrong_coordinates(here, name, part)
             or _wrong_fixed(here, name, part)
             or _wrong_conditions(here, part)
@@ -45,16 +45,36 @@ def first_problem(space: SearchSpace) -> Problem | None:
     return None
 
 
+def _unknown_method(name: str) -> str:
+    """Say what is wrong with a method's name: neither registered nor an importable class of one's own."""
+    if ":" not in name:
+        return "" if name in METHODS else f"unknown method {name!r}{did_you_mean(name, METHODS)}"
+    try:
+        get_method(name)
+    except UserError as error:
+        return str(error)
+    return ""
+
+
 def _wrong_objective(space: SearchSpace) -> Problem | None:
     """Check that the objective fits the workload's metric and targets."""
-    workload = _workload(space.workload_name)
+    name = space.workload_name
+    workload = _workload(name)
     if workload is None:
-        return None  # the workload's own check names it
+        if ":" in name:
+            return None  # a class of the user's own is imported when the sweep starts
+        return ("workload", "name"), f"unknown workload {shown(name)}{did_you_mean(name, WORKLOADS)}"
     try:
         config = workload.Config.model_validate(space.workload_settings)
-    except ValidationError:
-        return None
-    metric, objective = workload.metric_for(config), space.objective
+    except ValidationError as error:
+        location, sentence = sentence_for(workload.Config, error)
+        return ("workload", *location), f"workload {name!r}: {sentence}"
+    except (ArithmeticError, OSError, RuntimeError, TypeError) as error:  # of a validator of its own
+        return ("workload",), f"workload {name!r}: {error}"
+    try:
+        metric, objective = workload.metric_for(config), space.objective
+    except (MemoryError, ArithmeticError) as error:
+        return ("workload",), f"workload {workload.name!r} cannot be made ({error or type(error).__name__})"
     good = metric.better(metric.ideal, objective.reference) and math.isfinite(objective.reference)
     if not good or (metric.is_share and objective.reference < 0):
         side = "at least 0 and below" if metric.is_share else "worse than"
@@ -158,7 +178,7 @@ def _wrong_known(here: Place, part: MethodSpace) -> Problem | None:
             if key not in part.sample:
                 return where, f"known setting has {key!r}, which is not sampled"
             if not part.sample[key].contains(value):
-                return where, f"known {key} = {value!r} is outside its distribution"
+                return where, f"known {key} = {shown(value)} is outside its distribution"
         for key in part.sample:
             if key not in values and part.active(values, key):
                 return where, f"known setting lacks {key!r}"
@@ -166,18 +186,13 @@ def _wrong_known(here: Place, part: MethodSpace) -> Problem | None:
 
 
 def _wrong_corner(here: Place, name: str, part: MethodSpace) -> Problem | None:
-    """Check the method's config at the corners of the box, so that no draw can be invalid."""
-    corners = itertools.product(*(d.ends() for d in part.sample.values()))
-    for corner in itertools.islice(corners, 4096):
-        values: dict[str, Any] = {}
-        for key, value in zip(part.sample, corner, strict=True):
-            if part.active(values, key):
-                values[key] = value
+    """Check the method's config at the corners of the box and inside, so that no draw can be invalid."""
+    for values in draws(part):
         try:
             part.config(name, values, schedule=1.0)
         except KeyError as error:  # a coordinate reads a setting that nothing gives
             return (*here, "sample"), f"the coordinates need {error}, which is neither sampled nor fixed"
         except (ValueError, ArithmeticError, TypeError) as error:
-            drawn = ", ".join(f"{key}={value}" for key, value in values.items())
+            drawn = ", ".join(f"{key}={shown(value)}" for key, value in values.items())
             return (*here, "sample"), f"the draw ({drawn}) is not valid: {error}"
     return None

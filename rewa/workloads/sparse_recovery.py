@@ -49,7 +49,7 @@ class SparseRecoveryConfig(WorkloadConfig):
     n: int = Field(default=2_000, ge=2, description="training samples")
     n_val: int = Field(default=4_000, ge=1, description="validation samples")
     n_test: int = Field(default=4_000, ge=1, description="test samples")
-    k: int = Field(default=1, ge=1, description="non-zero entries of the truth, the first ones")
+    k: int = Field(default=1, ge=1, le=5000, description="non-zero entries of the truth, the first ones")
     amplitude: float = Field(default=1.0, gt=0, description="their size")
     signs: Signs = Field(default="positive", description="positive, or random")
     noise: float = Field(default=1.0, ge=0, description="of the targets: standard deviation, logistic: scale")
