@@ -70,8 +70,9 @@ ui: install ## open the MLflow UI on the newest sweep
 mlflow-server: install ## serve MLflow on 127.0.0.1:5000 (on PostgreSQL if REWA_MLFLOW_STORE names one)
 	$(BIN)/rewa mlflow-server
 
+# A file of tests goes to one process: its tests may share what is dear to make.
 test: install ## run the fast test suite
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest -m 'not slow' -n auto --maxprocesses 4 --dist loadfile
 
 slow-test: install ## run the slow tests
 	$(BIN)/python -m pytest -m 'slow and not benchmark_command'

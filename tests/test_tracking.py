@@ -258,7 +258,7 @@ def test_tables_are_those_of_a_dictionary_per_row() -> None:
 
 
 def test_what_the_sweep_does_not_know_is_deleted(tracking_uri: str) -> None:
-    """A result that was damaged on disk is run again under another number; its first run must not count too."""
+    """A result that was damaged on disk is run again under another number; its first run goes."""
     first = Tracker(tracking_uri, "s", "id")
     for name in ("rewa-0", "rewa-1"):
         first.log(record(name))

@@ -1,16 +1,15 @@
-"""A real sweep with every method that trains networks, on real data: killed, resumed and reported."""
+"""A real sweep with every method that trains networks, on real data, and its report.
+
+What it survives is in tests/faults.
+"""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +24,7 @@ from rewa.sweep.studies import open_storage
 from rewa.sweep_tables import FRONTIER_COLUMNS
 from rewa.tracking import read_sweep
 
-pytestmark = pytest.mark.timeout(900)  # the first test's time includes three starts of Ray
+pytestmark = pytest.mark.timeout(600)  # the first test's time includes the sweep
 
 TRIALS, SETTINGS, SEEDS = 3, 1, 2
 METHODS = tuple(load_space(find_space("digits")).methods)
@@ -33,13 +32,12 @@ METHODS = tuple(load_space(find_space("digits")).methods)
 
 @dataclass(frozen=True)
 class Run:
-    """The tiny sweep of this file: where it is, and what was there when it was killed."""
+    """The tiny sweep of this file: where it is, and how its command ended."""
 
     folder: Path
     space: Path
     uri: str
-    before: dict[str, tuple[int, str]]
-    resumed: subprocess.CompletedProcess[str]
+    done: subprocess.CompletedProcess[str]
 
     def rewa(self, *words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -70,58 +68,23 @@ def tiny_space(path: Path) -> None:
     path.write_text(text)
 
 
-def kill_when(
-    words: list[str], home: Path, folder: Path, ready: Callable[[dict[str, tuple[int, str]]], bool]
-) -> dict[str, tuple[int, str]]:
-    """Start a sweep, kill -9 its driver as soon as its results are as wanted, and return them."""
-    # Ray's agents outlive a killed driver by a minute and would keep an inherited stdout open
-    driver = subprocess.Popen(
-        [*REWA, *words],
-        cwd=home,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    deadline = time.monotonic() + 300
-    while not ready(finished(folder)):
-        assert driver.poll() is None, f"the sweep ended early: {driver.communicate()[1]}"
-        assert time.monotonic() < deadline, "the results did not come within 300 s"
-        time.sleep(0.02)
-    os.kill(driver.pid, signal.SIGKILL)
-    driver.wait()
-    return finished(folder)
-
-
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory, migrated_store: Path) -> Run:
-    """Kill -9 the sweep during the search and, resumed, during the confirmation; then let it finish."""
     home = tmp_path_factory.mktemp("sweep")
     tiny_space(home / "tiny.yaml")
     shutil.copy(migrated_store, home / "mlflow.db")
     folder, uri = home / "out", f"sqlite:///{home}/mlflow.db"
     words = ["sweep", str(home / "tiny.yaml"), "--output", str(folder), "--tracking-uri", uri]
-    searched = TRIALS * len(METHODS)
-    before = kill_when(words, home, folder, lambda found: len(found) >= 4)
-    assert len(before) < searched, "killed too late to test anything"
-    later = kill_when([*words, "--resume"], home, folder, lambda found: len(found) > searched)
-    assert before.items() <= later.items()
-    before = later
-    resumed = subprocess.run(
-        [*REWA, *words, "--resume"], cwd=home, capture_output=True, text=True, timeout=400
-    )
-    return Run(folder, home / "tiny.yaml", uri, before, resumed)
+    done = subprocess.run([*REWA, *words], cwd=home, capture_output=True, text=True, timeout=400)
+    return Run(folder, home / "tiny.yaml", uri, done)
 
 
-def test_it_resumes_to_completion(run: Run) -> None:
-    assert run.resumed.returncode == 0, run.resumed.stderr
-    assert "is complete" in run.resumed.stdout
-    assert "next: python -m analysis.report" in run.resumed.stdout
-    assert "trainings" in run.resumed.stderr  # progress was shown
-
-
-def test_what_had_finished_was_neither_repeated_nor_lost(run: Run) -> None:
-    after = finished(run.folder)
-    assert run.before.items() <= after.items()
+def test_it_comes_to_its_end(run: Run) -> None:
+    assert run.done.returncode == 0, run.done.stderr
+    assert "is complete" in run.done.stdout
+    assert "next: python -m analysis.report" in run.done.stdout
+    assert "trainings" in run.done.stderr  # progress was shown
+    assert "(raylet)" not in run.done.stdout + run.done.stderr
 
 
 def test_every_method_got_the_same_number_of_trials(run: Run) -> None:
