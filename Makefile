@@ -74,7 +74,7 @@ mlflow-server: install ## serve MLflow on 127.0.0.1:5000 (on PostgreSQL if REWA_
 test: install ## run the fast test suite
 	$(BIN)/python -m pytest -m 'not slow' -n auto --maxprocesses 4 --dist loadfile
 
-slow-test: install ## run the slow tests
+slow-test: install ## run the slow tests (twenty minutes)
 	$(BIN)/python -m pytest -m 'slow and not benchmark_command'
 
 benchmark-test: install ## run the longest benchmarks at toy size (five minutes)

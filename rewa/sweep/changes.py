@@ -23,11 +23,6 @@ def all_differences(old: Any, new: Any, limit: int = SHOWN) -> str:
     return "; ".join(found[:limit]) + more
 
 
-def first_difference(old: Any, new: Any) -> str:
-    """Say where two nested values first differ, as ``key: old -> new``; empty if they do not."""
-    return next(differences(old, new), "")
-
-
 def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
     """Yield every difference of two nested values, as ``methods.rewa.fixed.momentum: 0.9 -> 0.8``.
 

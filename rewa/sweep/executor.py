@@ -46,9 +46,6 @@ def ray_cluster(address: str | None, resources: Resources) -> Iterator[Slots]:
     os.environ.setdefault("TUNE_WARN_SLOW_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "3600")
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")  # the progress tells what comes of them
-    if resources.concurrent and address is not None:  # all that is wanted is asked of the autoscaler at once
-        os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", str(resources.concurrent))
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
 
     try:
@@ -126,7 +123,7 @@ def check_address(address: str) -> None:
 
 def run_trials(
     tasks: Tasks,
-    resources: Resources,
+    slots: Slots,
     scratch: Path,
     on_record: OnRecord,
     on_step: Callable[[], None] = lambda: None,
@@ -135,7 +132,7 @@ def run_trials(
 
     Args:
         tasks: What is run.
-        resources: What one task occupies.
+        slots: What one task occupies, and how many run at once.
         scratch: Folder for Tune's own files; removed at the end.
         on_record: Called in this process for every finished trial, before anyone else learns of it.
         on_step: Called many times a second, whatever happens.
@@ -147,7 +144,9 @@ def run_trials(
 
     from rewa.sweep.keeper import Keeper
 
-    trainable = tune.with_resources(tune_task, _of_the_trial_itself(resources))
+    # With one that waits at a time, it would be given the worker that is free, and a second never start.
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots.waiting)
+    trainable = tune.with_resources(tune_task, _of_the_trial_itself(slots.resources))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         tuner = tune.Tuner(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from ray.tune import Callback
 from rewa.record import Record
 from rewa.sweep.pack import RECORDS, TIMED_OUT
 from rewa.sweep.tasks import Loss, Tasks
+from rewa.sweep.watchdog import GRACE
 
 OnRecord = Callable[[Record], None]
 
@@ -53,9 +55,16 @@ class Keeper(Callback):
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """Have the task's unfinished trials done again, or keep them as failed."""
-        loss = loss_of(_last_error(trial.error_file), trial.trial_id in self._timed_out)
+        timed_out = trial.trial_id in self._timed_out
+        silent = not timed_out and self._took(trial) > self.tasks.allowed(trial.trial_id) + GRACE
+        loss = loss_of(_last_error(trial.error_file), timed_out or silent, silent)
         for record in self.tasks.lost(trial.trial_id, loss):
             self._keep(trial.trial_id, record)
+
+    def _took(self, trial: Any) -> float:
+        """Return for how many seconds Tune saw a task running; 0 if it never began."""
+        began = trial.run_metadata.start_time
+        return time.time() - began if began else 0.0
 
     def _keep(self, task: str, record: Record) -> None:
         """Keep a record, and only then let the studies know."""
@@ -63,11 +72,11 @@ class Keeper(Callback):
         self.tasks.finished(task, record)
 
 
-def loss_of(error: str, timed_out: bool) -> Loss:
+def loss_of(error: str, timed_out: bool, silent: bool = False) -> Loss:
     """Return what is known of a worker's end from Ray's text about it."""
     flat = " ".join(error.split())
     node_died = any(words in flat for words in NODE_DIED)
-    return Loss(_told(flat), node_died, timed_out)
+    return Loss(_told(flat), node_died, timed_out, silent)
 
 
 def _told(text: str) -> str:

@@ -134,7 +134,7 @@ def _run_missing(
             if record.status == "failed":
                 plan.forget(record)
 
-        run_trials(tasks, space.resources, folder.path / SCRATCH_FOLDER, keep, look)
+        run_trials(tasks, slots, folder.path / SCRATCH_FOLDER, keep, look)
 
 
 def _template(space: SearchSpace, folder: SweepFolder, meta: dict[str, Any], workload: Workload) -> TrialSpec:

@@ -10,6 +10,9 @@ from collections.abc import Callable
 
 from rewa.sweep.space import Resources
 
+FEWEST_WAITING = 8
+"""Tasks that wait on a cluster, unless the search space says how many run at once."""
+
 
 class Slots:
     """How many tasks run at once.
@@ -52,6 +55,12 @@ class Slots:
     def planned(self) -> int:
         """How many to plan for, when work is divided."""
         return max(1, self.resources.concurrent or self.fits)
+
+    @property
+    def waiting(self) -> int:
+        """How many may wait for a worker: on a cluster what the autoscaler sees, and starts workers for."""
+        fewest = 1 if self.resources.concurrent or not self.grows else FEWEST_WAITING
+        return max(fewest, self.planned)
 
     def limit(self) -> int:
         """Return how many tasks may be given out; on a cluster Ray itself finds those room."""

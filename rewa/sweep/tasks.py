@@ -48,11 +48,13 @@ class Loss:
         reason: One sentence.
         node_died: The machine went, and the worker with it: nothing that a trial could be blamed for.
         timed_out: The worker ended itself because the task took too long.
+        silent: It was ended without a last word, its interpreter being held by compiled code.
     """
 
     reason: str
     node_died: bool = False
     timed_out: bool = False
+    silent: bool = False
 
 
 class Tasks(Searcher):
@@ -113,6 +115,10 @@ class Tasks(Searcher):
         if record.phase == "search":
             self.search.tell(record.trial, record.score)
 
+    def allowed(self, trial_id: str) -> float:
+        """Return how many seconds what is left of a task may take at least."""
+        return sum(spec.timeout for spec in self.running.get(trial_id, {}).values())
+
     def lost(self, trial_id: str, loss: Loss) -> list[Record]:
         """Do a lost task's unfinished trials again, and return the records of those that must not be.
 
@@ -130,6 +136,9 @@ class Tasks(Searcher):
         if loss.node_died:
             self._again.append(specs)
             return []
+        if len(specs) == 1 and loss.silent:
+            late = f"timed out after {specs[0].timeout:g} s in compiled code that never returned"
+            return [failed_trial(specs[0], late)]
         if len(specs) > 1 or loss.timed_out:
             self._suspects.extend(specs)
             return []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +17,7 @@ from rewa.sweep.keeper import Keeper, loss_of
 from rewa.sweep.pack import RECORDS, TIMED_OUT
 from rewa.sweep.tasks import GIVE_UP_AFTER, MAX_LOSSES, Loss, Tasks
 from rewa.sweep.trial import TrialSpec, failed_trial
+from rewa.sweep.watchdog import GRACE
 
 CRASH, NODE, TIMEOUT = Loss("crash"), Loss("node", node_died=True), Loss("slow", timed_out=True)
 
@@ -183,13 +185,36 @@ def test_whatever_happens_every_trial_is_kept_once(sizes: list[int], limit: int,
     assert search.told == list(kept)
 
 
+def tune_trial(name: str, began: float | None = None) -> Any:
+    """What a keeper looks at of Tune's own trial."""
+    return SimpleNamespace(trial_id=name, error_file=None, run_metadata=SimpleNamespace(start_time=began))
+
+
+def test_a_process_that_ended_without_a_word_long_after_its_time() -> None:
+    """Compiled code held its interpreter: the driver itself says that it timed out, at the first time."""
+    late = spec("a").model_copy(update={"timeout": 5.0})
+    quick = spec("b").model_copy(update={"timeout": 5.0})
+    tasks, search = tasks_for([late], [quick])
+    kept: list[Record] = []
+    keeper = Keeper(kept.append, tasks)
+    tasks.suggest("1")
+    tasks.suggest("2")
+    keeper.on_trial_error(1, [], tune_trial("1", time.time() - 5 - GRACE - 1))
+    assert [(record.trial, record.status) for record in kept] == [("a", "failed")]
+    assert kept[0].reason.startswith("timed out after 5 s")
+    assert search.told == ["a"]
+    keeper.on_trial_error(1, [], tune_trial("2", time.time() - 5 - GRACE + 30))
+    assert names_of(tasks.suggest("3")) == ["b"]
+    assert len(kept) == 1
+
+
 def test_the_keeper_keeps_before_it_tells() -> None:
     order: list[str] = []
     tasks, search = tasks_for(pack("a", "b"))
     tasks.suggest("1")
     search.tell = lambda trial, score: order.append(f"told {trial}")  # type: ignore[method-assign]
     keeper = Keeper(lambda record: order.append(f"kept {record.trial}"), tasks)
-    trial = SimpleNamespace(trial_id="1", error_file=None)
+    trial = tune_trial("1")
     keeper.on_trial_result(1, [], trial, {RECORDS: json.dumps({0: ended(spec("a")).model_dump_json()})})
     keeper.on_trial_result(1, [], trial, {"score": 0.0, TIMED_OUT: True})
     assert order == ["kept a", "told a"]
