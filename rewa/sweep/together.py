@@ -33,7 +33,10 @@ def run_together(spec: TrialSpec) -> Record:
         torch_config=TorchConfig(backend="nccl" if spec.gpu else "gloo"),
         run_config=RunConfig(
             name=f"{spec.trial}-{spec.phase}-{spec.seed}",
-            storage_path=str(Path(spec.folder) / "tune" / "train"),
+            # several machines need a place that all of them see
+            storage_path=f"{spec.storage}/train"
+            if spec.storage
+            else str(Path(spec.folder) / "tune" / "train"),
         ),
     )
     outcome: Any = trainer.fit()  # what process 0 returned is missing from Ray's own type

@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from types import TracebackType
@@ -36,6 +37,8 @@ def why_not() -> str | None:
     missing = [tool for tool in NEEDED if shutil.which(tool) is None]
     if missing:
         return f"needs {', '.join(missing)}: apt-get install openssh-server rsync iproute2"
+    if any(Path(place).resolve().is_relative_to("/tmp") for place in (__file__, sys.prefix)):
+        return "every host has a /tmp of its own: rewa and its Python must be elsewhere"
     if os.geteuid() != 0:
         return "network namespaces need root"
     tried = subprocess.run(

@@ -38,6 +38,7 @@ methods:
 def test_a_trial_of_two_workers_is_a_trial_of_one(tmp_path: Path, tracking_uri: str) -> None:
     (tmp_path / "space.yaml").write_text(SPACE)
     words = ["sweep", "space.yaml", "--output", "out", "--tracking-uri", tracking_uri]
+    words += ["--storage", f"file://{tmp_path}/shared"]  # where machines that train together meet
     done = subprocess.run(
         [sys.executable, "-m", "rewa", *words],
         cwd=tmp_path,
@@ -57,6 +58,7 @@ def test_a_trial_of_two_workers_is_a_trial_of_one(tmp_path: Path, tracking_uri: 
     accuracy = {p.value: p.metric for p in single.frontier if (p.split, p.criterion) == ("val", "ratio")}
     assert record.metric_at("val") == pytest.approx(accuracy, abs=0.02)
     assert not list((tmp_path / "out").glob("checkpoints/*"))
+    assert (tmp_path / "shared" / "together" / "trials" / "sgd_l1-0000" / "result.json").is_file()
 
 
 @pytest.mark.slow
