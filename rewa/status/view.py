@@ -119,7 +119,10 @@ def _counts(status: Status) -> Table:
             str(state.planned) if state.planned else "?",
             *(str(count) if count else "-" for count in (state.completed, state.diverged, state.failed)),
             str(state.running) if state.running else "-",
-            f"{state.confirmed}/{state.confirm_planned}" if state.confirm_planned else str(state.confirmed),
+            # how many there will be shows with the choice of settings: before, there is a bound
+            f"{state.confirmed}/{state.confirm_planned}"
+            if state.confirm_planned and not status.complete
+            else str(state.confirmed),
             f"{state.best.score:.4f}" if state.best else "-",
         )
     return table

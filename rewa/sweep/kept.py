@@ -7,6 +7,7 @@ from typing import Any
 
 from rewa.credentials import redacted
 from rewa.record import Record
+from rewa.store_uri import sqlite_path
 from rewa.sweep.backlog import Leftover
 from rewa.sweep.folder import SweepFolder
 from rewa.sweep.mirror import Mirror
@@ -35,6 +36,8 @@ class Kept:
         earlier: Sequence[Record],
     ) -> None:
         self.folder, self.progress = folder, progress
+        path = sqlite_path(tracking_uri)
+        self._is_new_store = path is not None and not path.is_file()
         self.known = {record.key for record in earlier}
         self.writer = TrackingWriter(
             tracking_uri, meta["sweep"], meta["id"], known=self.known, notify=progress.message
@@ -51,7 +54,8 @@ class Kept:
         Raises:
             UserError: If it does.
         """
-        self.writer.check(wait=30.0)
+        # a new store holds nothing, and its tables take seconds to make
+        self.writer.check(wait=0.0 if self._is_new_store else 30.0)
 
     def new(self, record: Record) -> None:
         """Take a training that finished now, unless it is there."""
