@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -15,22 +14,11 @@ from rewa.errors import UserError
 from rewa.sweep.changes import all_differences
 from rewa.sweep.space import space_from_values
 from rewa.sweep_tables import CONFIG_ORDER, FRONTIER_COLUMNS, LAYER_COLUMNS, ORDER, RUN_COLUMNS
+from rewa.sweep_tables import SweepRecord as PooledRecord
 
 RUN_KEY = ["method", "trial", "phase", "seed"]
 FREE = ("name", "trials", "seed", "confirm", "resources")
 """Parts of a search space in which sweeps that are merged may differ; so may methods' known settings."""
-
-
-@dataclass(frozen=True)
-class Merged:
-    """A record as `analysis.tables.SweepRecord` describes it."""
-
-    name: str
-    meta: dict[str, Any]
-    runs: pd.DataFrame
-    frontier: pd.DataFrame
-    layers: pd.DataFrame
-    config_columns: list[str]
 
 
 def merge(records: Sequence[SweepRecord]) -> SweepRecord:
@@ -66,7 +54,7 @@ def merge(records: Sequence[SweepRecord]) -> SweepRecord:
     kept = runs[~_repeated(runs, columns, names)]
     frontier = _pooled([_named(record.frontier, record.name) for record in records])
     layers = _pooled([_named(record.layers, record.name) for record in records])
-    return Merged(
+    return PooledRecord(
         name=" + ".join(names),
         meta=_meta(records, kept),
         runs=kept.reindex(columns=[*RUN_COLUMNS, *columns]).reset_index(drop=True),

@@ -25,6 +25,9 @@ RESULT_FILE = "result.json"
 FRONTIER_FILE = "frontier.csv"
 LAYERS_FILE = "layers.csv"
 
+Key = tuple[str, str, int]
+"""What identifies a training within its sweep: trial, phase, seed."""
+
 
 class Record(BaseModel):
     """Everything about one finished training.

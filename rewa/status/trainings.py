@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rewa.status.plain import number, text, whole
-from rewa.sweep.layout import DAMAGED_FILE, PHASE_FOLDERS, RESULT_FILE
+from rewa.sweep.layout import DAMAGED_FILE, PHASE_FOLDERS, RESULT_FILE, entries
 
 HEAD = 8192
 """Bytes of a record that are read first; what is wanted stands before its metrics."""
@@ -67,8 +67,8 @@ class TrainingReader:
         """Return what is there now."""
         trainings, damaged, set_aside, size = [], [], [], 0
         for phase, name in PHASE_FOLDERS.items():
-            for place in _entries(self.folder / name):
-                for entry in _entries(Path(place.path)) if place.is_dir() else []:
+            for place in entries(self.folder / name):
+                for entry in entries(Path(place.path)) if place.is_dir() else []:
                     try:
                         status = entry.stat()
                     except OSError:
@@ -88,14 +88,6 @@ class TrainingReader:
                     else:
                         damaged.append(f"{name}/{place.name}/{RESULT_FILE}")
         return Survey(trainings, sorted(damaged), sorted(set_aside), size)
-
-
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as found:
-            return list(found)
-    except OSError:
-        return []
 
 
 def _read(path: str, phase: str, folder: str, finished: float) -> Training | None:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rewa.sweep.layout import CHECKPOINTS_FOLDER, PHASE_FOLDERS, SCRATCH_FOLDER
+from rewa.sweep.layout import CHECKPOINTS_FOLDER, PHASE_FOLDERS, SCRATCH_FOLDER, entries
 
 if TYPE_CHECKING:
     from rewa.record import Record
@@ -110,7 +110,7 @@ def _record_folders(folder: Path) -> Iterator[Path]:
     """Yield the output directory itself and every record's folder."""
     yield folder
     for name in PHASE_FOLDERS.values():
-        for entry in _entries(folder / name):
+        for entry in entries(folder / name):
             if entry.is_dir(follow_symlinks=False):
                 yield Path(entry.path)
 
@@ -119,22 +119,13 @@ def _is_partial(name: str) -> bool:
     return name.startswith(".") and name.endswith(PARTIAL)
 
 
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """Return what is in a folder; nothing where there is none."""
-    try:
-        with os.scandir(folder) as found:
-            return list(found)
-    except OSError:
-        return []
-
-
 def _files(folder: Path) -> list[os.DirEntry[str]]:
-    return [entry for entry in _entries(folder) if entry.is_file(follow_symlinks=False)]
+    return [entry for entry in entries(folder) if entry.is_file(follow_symlinks=False)]
 
 
 def _tree(folder: Path) -> Iterator[os.DirEntry[str]]:
     """Yield all files below a folder."""
-    for entry in _entries(folder):
+    for entry in entries(folder):
         if entry.is_dir(follow_symlinks=False):
             yield from _tree(Path(entry.path))
         elif entry.is_file(follow_symlinks=False):

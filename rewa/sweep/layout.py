@@ -55,3 +55,12 @@ def _kernel_lists(path: Path) -> bool:
         if "->" not in parts and parts[1:2] == ["FLOCK"] and place in parts and "WRITE" in parts:
             return True
     return False
+
+
+def entries(folder: Path) -> list[os.DirEntry[str]]:
+    """Return what is in a folder; nothing where there is none."""
+    try:
+        with os.scandir(folder) as found:
+            return list(found)
+    except OSError:
+        return []

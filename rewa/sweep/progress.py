@@ -14,11 +14,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from rewa.record import Record
+from rewa.record import Key, Record
 from rewa.sweep.heartbeat import Heartbeat
-
-Key = tuple[str, str, int]
-"""What identifies a training within its sweep: trial, phase, seed."""
 
 
 class SweepProgress:

@@ -9,11 +9,8 @@ from typing import Any, Protocol
 
 from ray.tune.search import Searcher
 
-from rewa.record import Record
+from rewa.record import Key, Record
 from rewa.sweep.trial import TrialSpec, failed_trial
-
-Key = tuple[str, str, int]
-"""What identifies a training within its sweep: trial, phase, seed."""
 
 OnSpec = Callable[[TrialSpec], None]
 

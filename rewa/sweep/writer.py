@@ -10,15 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from rewa.credentials import redacted
 from rewa.errors import UserError
-from rewa.record import Record
+from rewa.record import Key, Record
 from rewa.store_uri import sqlite_path
 from rewa.sweep.backlog import Backlog, Leftover
 
 if TYPE_CHECKING:
     from rewa.tracking import Tracker
-
-Key = tuple[str, str, int]
-"""What identifies a training within its sweep: trial, phase, seed."""
 
 PATIENCE = 60.0
 """Seconds without any progress after which the end of a sweep waits no longer for a server."""

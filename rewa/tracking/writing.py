@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rewa.credentials import redacted
 from rewa.errors import UserError
-from rewa.record import Record
+from rewa.record import Key, Record
 from rewa.run_payload import SWEEP_ID_TAG, metrics_of, params_of, tables_of, tags_of
 from rewa.store_uri import sqlite_path
 from rewa.tracking.artifacts import write_artifacts
@@ -29,10 +29,6 @@ from rewa.tracking.view import show_comparison
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
-
-
-Key = tuple[str, str, int]
-"""What identifies a training within its sweep: trial, phase, seed."""
 
 
 class SweepTakenError(UserError):
