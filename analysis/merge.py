@@ -54,12 +54,14 @@ def merge(records: Sequence[SweepRecord]) -> SweepRecord:
     kept = runs[~_repeated(runs, columns, names)]
     frontier = _pooled([_named(record.frontier, record.name) for record in records])
     layers = _pooled([_named(record.layers, record.name) for record in records])
+    draws = _pooled([_named(record.draws, record.name) for record in records], ("method", "trial"))
     return PooledRecord(
         name=" + ".join(names),
         meta=_meta(records, kept),
         runs=kept.reindex(columns=[*RUN_COLUMNS, *columns]).reset_index(drop=True),
         frontier=_of_runs(frontier, kept).reindex(columns=[*FRONTIER_COLUMNS, *columns]),
         layers=_of_runs(layers, kept).reindex(columns=list(LAYER_COLUMNS)),
+        draws=_of_runs(draws, kept, ["method", "trial"]),
         config_columns=columns,
     )
 
@@ -101,10 +103,10 @@ def _named(table: pd.DataFrame, sweep: str) -> pd.DataFrame:
     return table.assign(trial=f"{sweep}/" + table["trial"].astype(str))
 
 
-def _pooled(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+def _pooled(tables: Sequence[pd.DataFrame], order: Sequence[str] = ORDER) -> pd.DataFrame:
     """Tables as one, in the order that the tables of a sweep have."""
     filled = [table for table in tables if not table.empty] or [tables[0]]
-    return pd.concat(filled, ignore_index=True).sort_values(list(ORDER), kind="stable", ignore_index=True)
+    return pd.concat(filled, ignore_index=True).sort_values(list(order), kind="stable", ignore_index=True)
 
 
 def _repeated(runs: pd.DataFrame, columns: Sequence[str], names: Sequence[str]) -> pd.Series:
@@ -183,9 +185,9 @@ def _confirmed(records: Sequence[SweepRecord]) -> dict[str, list[str]] | None:
     return found
 
 
-def _of_runs(table: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+def _of_runs(table: pd.DataFrame, runs: pd.DataFrame, key: Sequence[str] = RUN_KEY) -> pd.DataFrame:
     """The rows of a table that belong to some runs."""
     if table.empty:
         return table
-    wanted = pd.MultiIndex.from_frame(runs[RUN_KEY])
-    return table[pd.MultiIndex.from_frame(table[RUN_KEY]).isin(wanted)].reset_index(drop=True)
+    wanted = pd.MultiIndex.from_frame(runs[list(key)])
+    return table[pd.MultiIndex.from_frame(table[list(key)]).isin(wanted)].reset_index(drop=True)

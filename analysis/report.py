@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import jinja2
 from matplotlib.figure import Figure
@@ -23,6 +24,7 @@ from analysis.csv_bytes import csv_bytes
 from analysis.merge import merge
 from analysis.merged import merged_sweeps
 from analysis.page import context
+from analysis.parts import PARTS, Part
 from analysis.questions import PARETO_COLUMNS
 from analysis.recalibration import paired
 from analysis.summary import Summary, summarise
@@ -76,7 +78,24 @@ def render(summary: Summary, frontier_png: bytes, links: Mapping[str, str] | Non
         "search_narrow": figures.png(figures.search_figure(runs, narrow=True)),
     }
     uris = {name: figures.data_uri(image) for name, image in images.items()}
-    return environment.get_template(TEMPLATE).render(**context(summary, links), images=uris)
+    parts = [found for part in PARTS if (found := _rendered(part, summary))]
+    return environment.get_template(TEMPLATE).render(**context(summary, links), images=uris, parts=parts)
+
+
+def _rendered(part: Part, summary: Summary) -> dict[str, Any] | None:
+    """A section's data and pictures, each for wide and narrow screens; None where it says nothing."""
+    block = part.block(summary)
+    if block is None:
+        return None
+    wide, narrow = (part.figures(summary, block, is_narrow) for is_narrow in (False, True))
+    images = {
+        name: {
+            "wide": figures.data_uri(figures.png(figure, dpi=130)),
+            "narrow": figures.data_uri(figures.png(narrow[name])),
+        }
+        for name, figure in wide.items()
+    }
+    return {"template": f"parts/{part.name}.html.j2", "block": block, "images": images}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

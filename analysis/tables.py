@@ -13,7 +13,7 @@ from rewa.errors import UserError
 from rewa.methods import REGISTRY, Solver, get_method
 from rewa.metric import Metric
 from rewa.sparsity.frontier import HEADLINE_RATIOS
-from rewa.sweep_tables import FRONTIER_COLUMNS, LAYER_COLUMNS, RUN_COLUMNS
+from rewa.sweep_tables import DRAW_COLUMNS, FRONTIER_COLUMNS, LAYER_COLUMNS, RUN_COLUMNS
 
 FOCUS = "rewa"  # the method this project is about: the headline always says where it stands
 DENSE = ("magnitude", "random")  # dense SGD, pruned afterwards: the best at ratio 1 is the dense reference
@@ -47,6 +47,10 @@ class SweepRecord(Protocol):
         """One row per run, layer and target ratio; empty where layers were not counted."""
 
     @property
+    def draws(self) -> pd.DataFrame:
+        """What the search drew: one row per search run, one column per name in the search space."""
+
+    @property
     def config_columns(self) -> list[str]:
         """Names of the hyper-parameter columns, in display order."""
 
@@ -66,6 +70,7 @@ def check_record(record: SweepRecord) -> None:
     ):
         require_columns(table, columns, (*required, *record.config_columns))
     require_columns("layers", record.layers.columns, LAYER_COLUMNS)
+    require_columns("draws", record.draws.columns, DRAW_COLUMNS)
 
 
 def require_columns(table: str, columns: Iterable[str], required: Iterable[str]) -> None:

@@ -21,6 +21,7 @@ RUN_COLUMNS = (
     *("sweep", "method", "trial", "seed", "phase", "status", "reason", "score", "seconds"),
     "run_id",
 )
+DRAW_COLUMNS = ("method", "trial")
 LAYER_COLUMNS = ("method", "trial", "seed", "phase", "layer", "weights", "value", "kept")
 ORDER = ("phase", "method", "trial", "seed")
 """What all tables are sorted by."""
@@ -38,6 +39,8 @@ class SweepRecord:
         frontier: One row per operating point, columns ``FRONTIER_COLUMNS`` and then the config's. Rows with
             ``recalibrated`` are after batch-norm statistics were recomputed, and repeat the others' points.
         layers: One row per run, layer and target ratio (``value``), columns ``LAYER_COLUMNS``.
+        draws: What the search drew: one row per search run whose record says so, columns ``DRAW_COLUMNS`` and
+            then the names in the search space, such as ``decay_budget``; NaN where a method has no such.
         config_columns: Names of the config columns, in display order.
     """
 
@@ -46,6 +49,7 @@ class SweepRecord:
     runs: pd.DataFrame
     frontier: pd.DataFrame
     layers: pd.DataFrame
+    draws: pd.DataFrame
     config_columns: list[str]
 
 
@@ -62,6 +66,7 @@ def build_tables(name: str, meta: dict[str, Any], records: Iterable[tuple[str, R
     configs: dict[str, None] = {}
     workload: dict[str, Any] = {}
     runs: list[dict[str, Any]] = []
+    draws: list[dict[str, Any]] = []
     names = tuple(field.name for field in fields(OperatingPoint))
     points, own = _Rows(names), attrgetter(*names)
     layers = _Rows(("layer", "weights", "value", "kept"))
@@ -72,6 +77,8 @@ def build_tables(name: str, meta: dict[str, Any], records: Iterable[tuple[str, R
         identity["sweep"] = name
         outcome = {key: getattr(record, key) for key in ("status", "reason", "score", "seconds")}
         runs.append({**identity, **outcome, "run_id": run_id, **record.config})
+        if record.phase == "search" and record.sampled:
+            draws.append({"method": record.method, "trial": record.trial, **record.sampled})
         points.add({**identity, **record.config}, [own(point) for point in record.frontier])
         kept = [
             (row.layer, row.weights, ratio, count)
@@ -82,12 +89,18 @@ def build_tables(name: str, meta: dict[str, Any], records: Iterable[tuple[str, R
     known = [column for column in CONFIG_ORDER if column in configs]
     columns = known + [column for column in configs if column not in known]
     table = pd.DataFrame(runs, columns=[*RUN_COLUMNS, *columns])
+    drawn = [
+        name for name in dict.fromkeys(name for row in draws for name in row) if name not in DRAW_COLUMNS
+    ]
     return SweepRecord(
         name,
         {"workload": workload, **meta},
         table.sort_values(list(ORDER), ignore_index=True),
         points.table([*FRONTIER_COLUMNS, *columns]),
         layers.table(LAYER_COLUMNS),
+        pd.DataFrame(draws, columns=[*DRAW_COLUMNS, *drawn]).sort_values(
+            list(DRAW_COLUMNS), ignore_index=True
+        ),
         columns,
     )
 

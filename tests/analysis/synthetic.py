@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from rewa.metric import Metric
-from rewa.sweep_tables import LAYER_COLUMNS
+from rewa.sweep_tables import DRAW_COLUMNS, LAYER_COLUMNS
 
 RATIOS = (1, 2, 5, 10, 20, 33, 50, 75, 100, 150, 200, 350, 500, 1000)
 CONFIG = ["lr", "momentum", "weight_decay", "K", "M", "l1", "init"]
@@ -33,6 +33,7 @@ class Record:
     frontier: pd.DataFrame
     config_columns: list[str] = field(default_factory=lambda: list(CONFIG))
     layers: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(LAYER_COLUMNS)))
+    draws: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(DRAW_COLUMNS)))
 
 
 META: dict[str, Any] = {
