@@ -8,13 +8,16 @@ nearly dense quality.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import moocore
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from analysis.pareto import DIGITS
+from analysis.tables import section
 from analysis.text import join
 from analysis.wording import Wording
 from rewa.metric import Metric
@@ -68,16 +71,55 @@ def hypervolume(
     height = metric.gain(metric.ideal, reference)
     if not (max_compression > 1.0 and height > 0.0):
         raise ValueError(f"no area beyond reference {reference} up to compression {max_compression}")
-    decades = math.log10(max_compression)
-    x = np.asarray(list(compression), dtype=float)
-    y = np.asarray([metric.gain(value, reference) for value in values], dtype=float)
-    usable = (x > 1.0) & (y > 0.0)  # false for NaN
-    if not usable.any():
-        return 0.0
-    corner = np.minimum(x[usable], max_compression), np.minimum(y[usable], height)
-    points = np.column_stack([np.log10(corner[0]), corner[1]])
-    area = float(moocore.hypervolume(points, ref=[0.0, 0.0], maximise=True))
-    return area / (decades * height)
+    return area(box_corners(compression, values, reference, max_compression, metric))
+
+
+def box_corners(
+    compression: Iterable[float],
+    values: Iterable[float],
+    reference: float,
+    max_compression: float,
+    metric: Metric,
+) -> npt.NDArray[np.float64]:
+    """Points as corners in the unit box between the reference point (0, 0) and the ideal (1, 1).
+
+    Args and what lies beyond the box are those of `hypervolume`; points that dominate nothing are left out.
+
+    Returns:
+        Shape (points, 2): share of the decades, share of the way from reference to ideal.
+    """
+    x = np.log10(np.maximum(np.asarray(list(compression), dtype=float), 1.0)) / math.log10(max_compression)
+    height = metric.gain(metric.ideal, reference)
+    y = np.asarray([metric.gain(value, reference) for value in values], dtype=float) / height
+    usable = (x > 0.0) & (y > 0.0)  # false for NaN
+    corners: npt.NDArray[np.float64] = np.minimum(np.column_stack([x[usable], y[usable]]), 1.0)
+    return corners
+
+
+def area(corners: npt.NDArray[np.float64]) -> float:
+    """Area that corners of `box_corners` dominate, in [0, 1]."""
+    return float(moocore.hypervolume(corners, ref=[0.0, 0.0], maximise=True)) if len(corners) else 0.0
+
+
+def box_end(meta: Mapping[str, Any], points: pd.DataFrame) -> float:
+    """The upper end of the compression axis: the objective's, else the largest target, else a default.
+
+    Args:
+        meta: The sweep's description.
+        points: Operating points with their targets as ``value``.
+    """
+    cap = float(section(meta, "objective").get("max_compression") or 0.0)
+    if cap <= 1.0:
+        cap = float(points["value"].max()) if len(points) else DEFAULT_MAX_COMPRESSION
+    return cap if cap > 1.0 else DEFAULT_MAX_COMPRESSION
+
+
+def own_reference(meta: Mapping[str, Any], metric: Metric) -> float:
+    """The objective's reference value, or chance where the sweep has none that is worse than ideal."""
+    own = section(meta, "objective").get("reference")
+    if isinstance(own, int | float) and 0.0 < metric.gain(metric.ideal, float(own)) < math.inf:
+        return float(own)
+    return metric.chance
 
 
 def hypervolume_table(

@@ -147,6 +147,7 @@ def _meta(records: Sequence[SweepRecord], kept: pd.DataFrame) -> dict[str, Any]:
         "merged": parts,
         "shared": shared,
         "confirmed": _confirmed(records),
+        "ui": None,  # their runs are in several experiments
     }
     for key in ("command", "commit", "started", "hardware"):
         merged[key] = "; ".join(dict.fromkeys(str(meta[key]) for meta in metas if meta.get(key)))

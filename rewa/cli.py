@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from rewa.best_command import best_command
+from rewa.calibrate_command import calibrate_command
 from rewa.cluster.command import cluster_app
 from rewa.data_command import data_app
 from rewa.errors import RunError, UserError
@@ -24,6 +26,8 @@ app = typer.Typer(
 app.add_typer(data_app, name="data")
 app.add_typer(cluster_app, name="cluster")
 app.command("status")(status_command)
+app.command("best")(best_command)
+app.command("calibrate")(calibrate_command)
 
 TrackingUri = Annotated[
     str | None,
@@ -161,6 +165,27 @@ def sweep(
         resume=resume,
     )
     raise typer.Exit(status)
+
+
+@app.command()
+def register(
+    sweep: Annotated[str, typer.Argument(help="Name of a sweep in the MLflow store, or its directory.")],
+    compression: Annotated[
+        float, typer.Option(min=1, help="Prunable weights over those that are kept: 100 keeps one in 100.")
+    ],
+    method: Annotated[str | None, typer.Option(help="Default: the best of all on validation.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Of the registered model; default: the sweep's own.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="The sweep's directory, which keeps weights; default: results/SWEEP.")
+    ] = None,
+    tracking_uri: TrackingUri = None,
+) -> None:
+    """Register the model that is best at a compression, pruned and checked, in MLflow."""
+    from rewa.register_command import register_model
+
+    register_model(sweep, compression, method, name, output, tracking_uri)
 
 
 @app.command()

@@ -37,6 +37,7 @@ class AdaptiveLasso(Solver):
     name = "adaptive_lasso"
     summary = "linear models only: L1 penalty weighted by a pilot lasso's weights"
     Config = AdaptiveLassoConfig
+    penalty_setting = "lambda_fraction"
 
     def solve(self, problem: LinearProblem, seed: int) -> LinearSolution:
         """Return the solution; the seed decides nothing.

@@ -33,6 +33,10 @@ class Method:
     name: ClassVar[str]
     summary: ClassVar[str]
     Config: ClassVar[type[MethodConfig]]
+    penalty_setting: ClassVar[str | None] = None
+    """The setting that decides how sparse the model becomes; ``None`` where none does."""
+    budget_name: ClassVar[str] = "decay_budget"
+    """What :meth:`budget` is called."""
 
     def __init__(self, config: MethodConfig) -> None:
         self.config: Any = config
@@ -45,6 +49,17 @@ class Method:
             UserError: Naming the setting that is wrong.
         """
         return cls(cls.Config.parse(values, f"method {cls.name!r}"))
+
+    def budget(self, schedule_sum: float) -> float | None:
+        """Return what the penalty comes to over a whole training, in proportion to the ``penalty_setting``.
+
+        Unlike the setting it has the learning rate, momentum and number of steps in it, so it says more of
+        how sparse a model becomes. Default: ``None``, where no such number is known.
+
+        Args:
+            schedule_sum: Sum of the learning-rate factors over all steps.
+        """
+        return None
 
     def scores(self, weights: Mapping[str, Tensor], seed: int) -> dict[str, Tensor]:
         """Rank the weights for pruning: larger stays longer.

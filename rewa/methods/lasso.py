@@ -28,6 +28,7 @@ class Lasso(Solver):
     name = "lasso"
     summary = "linear models only: L1 penalty, cross-validated unless given (the convex reference)"
     Config = LassoConfig
+    penalty_setting = "lambda_fraction"
 
     def solve(self, problem: LinearProblem, seed: int) -> LinearSolution:
         """Return the lasso's solution; the seed decides the folds.

@@ -8,6 +8,7 @@ from torch.optim.optimizer import Optimizer
 from torch.optim.sgd import SGD
 
 from rewa.methods.base import GradientConfig, GradientMethod, weights_and_rest
+from rewa.theory import decay_budget
 
 
 class MagnitudeConfig(GradientConfig):
@@ -22,6 +23,12 @@ class Magnitude(GradientMethod):
     name = "magnitude"
     summary = "dense SGD with weight decay, then global magnitude pruning"
     Config = MagnitudeConfig
+    penalty_setting = "weight_decay"
+
+    def budget(self, schedule_sum: float) -> float:
+        """Return D: a weight without gradient shrinks by exp(-D)."""
+        config: MagnitudeConfig = self.config
+        return decay_budget(1, config.weight_decay, config.lr, config.momentum, schedule_sum)
 
     def prepare(self, model: nn.Module) -> Optimizer:
         """Return SGD with weight decay on the weights only."""

@@ -33,6 +33,7 @@ class PathSolver(Solver):
     """
 
     Config = PathConfig
+    penalty_setting = "lambda_fraction"
 
     @abstractmethod
     def penalty(self) -> Penalty:

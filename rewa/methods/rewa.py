@@ -8,6 +8,7 @@ from torch.optim.optimizer import Optimizer
 
 from rewa.methods.base import GradientConfig, GradientMethod
 from rewa.optim import ROUNDING, ReWA, param_groups
+from rewa.theory import decay_budget
 
 
 class ReWAConfig(GradientConfig):
@@ -42,6 +43,12 @@ class ReWAMethod(GradientMethod):
     name = "rewa"
     summary = "x = y^K, weight decay on y, learning rate scaled by |y|^M (the paper's Algorithm 1)"
     Config = ReWAConfig
+    penalty_setting = "weight_decay"
+
+    def budget(self, schedule_sum: float) -> float:
+        """Return the D of :func:`rewa.theory.decay_budget`."""
+        config: ReWAConfig = self.config
+        return decay_budget(config.K, config.weight_decay, config.lr, config.momentum, schedule_sum)
 
     def prepare(self, model: nn.Module) -> Optimizer:
         """Return the ReWA optimizer; the model stays as it is."""

@@ -9,6 +9,7 @@ from torch.optim.optimizer import Optimizer
 from rewa.methods.base import GradientMethod, LearningRateConfig
 from rewa.methods.rewa import check_powers
 from rewa.optim import ReWAAdamW, param_groups
+from rewa.theory import decay_budget
 
 
 class ReWAAdamWConfig(LearningRateConfig):
@@ -41,6 +42,12 @@ class ReWAAdamWMethod(GradientMethod):
     name = "rewa_adamw"
     summary = "ReWA with AdamW as its base optimizer (the paper's Algorithm 2)"
     Config = ReWAAdamWConfig
+    penalty_setting = "weight_decay"
+
+    def budget(self, schedule_sum: float) -> float:
+        """Return the D of :func:`rewa.theory.decay_budget`; the decay is decoupled from the moments."""
+        config: ReWAAdamWConfig = self.config
+        return decay_budget(config.K, config.weight_decay, config.lr, 0.0, schedule_sum)
 
     def prepare(self, model: nn.Module) -> Optimizer:
         """Return the ReWAAdamW optimizer; the model stays as it is."""

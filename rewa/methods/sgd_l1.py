@@ -22,6 +22,13 @@ class SGDL1(GradientMethod):
     name = "sgd_l1"
     summary = "SGD with an L1 subgradient on the weights"
     Config = SGDL1Config
+    penalty_setting = "l1"
+    budget_name = "l1_budget"
+
+    def budget(self, schedule_sum: float) -> float:
+        """Return how far the penalty moves a weight towards zero that no gradient supports."""
+        config: SGDL1Config = self.config
+        return config.l1 * config.lr * schedule_sum / (1 - config.momentum)
 
     def prepare(self, model: nn.Module) -> Optimizer:
         """Return SGD with the L1 subgradient on the weights only."""

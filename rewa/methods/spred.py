@@ -10,6 +10,7 @@ from torch.optim.sgd import SGD
 from rewa.methods.base import GradientConfig, GradientMethod, weights_and_rest
 from rewa.optim import prunable_modules
 from rewa.reparam import Initialisation, factorise, materialise
+from rewa.theory import decay_budget
 
 
 class SpredConfig(GradientConfig):
@@ -27,6 +28,12 @@ class Spred(GradientMethod):
     name = "spred"
     summary = "w = u*v, SGD with weight decay on both factors (equivalent to an L1 penalty)"
     Config = SpredConfig
+    penalty_setting = "weight_decay"
+
+    def budget(self, schedule_sum: float) -> float:
+        """Return D: a product of two factors decays as x = y^2 does."""
+        config: SpredConfig = self.config
+        return decay_budget(2, config.weight_decay, config.lr, config.momentum, schedule_sum)
 
     def prepare(self, model: nn.Module) -> Optimizer:
         """Factorise the weights in place and return SGD over the factors."""

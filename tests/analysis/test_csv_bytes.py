@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import error_sweep, realistic
 
-from analysis.csv_bytes import csv_bytes
+from analysis.page.csv_bytes import csv_bytes
 
 numbers = st.sampled_from(
     [0.0, -0.0, 1.0, 1e-8, 1 / 3, 97.2222, 1e300, -5e-324, math.inf, -math.inf, math.nan]

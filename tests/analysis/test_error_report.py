@@ -28,9 +28,12 @@ from synthetic import (
 from analysis import figures
 from analysis.caveats import caveats
 from analysis.commands import commands
-from analysis.figures import frontier_figure, png
+from analysis.figures import png
 from analysis.limits import cut, drawn, zoom_limits
-from analysis.page import context
+from analysis.page.context import context
+from analysis.page.curves import curves
+from analysis.page.frontier_figure import frontier_figure
+from analysis.page.rows import numbered_front
 from analysis.report import _curves, write_report
 from analysis.styles import MARKERS, styles
 from analysis.summary import Summary, summarise
@@ -122,7 +125,7 @@ def test_files_are_named_after_the_metric(written: Path) -> None:
     pareto = pd.read_csv(written / "pareto.csv")
     assert list(pareto.columns) == [
         *("method", "question", "val_mse", "test_mse_mean", "test_mse_std"),
-        *("compression", "seeds", "trial", *ERROR_CONFIG),
+        *("compression", "seeds", "trial", "recalibrated", *ERROR_CONFIG),
     ]
     asked = ["mse@10x", "mse@100x", "mse@1000x", "mse@10000x"]
     asked += ["compression@excess0.01", "compression@excess0.05", "compression@excess0.1"]
@@ -132,9 +135,11 @@ def test_files_are_named_after_the_metric(written: Path) -> None:
 
 def test_the_page_speaks_of_the_error_only(written: Path) -> None:
     html = re.sub(r"data:image[^\"]*", "", (written / "report.html").read_text())
-    words = re.sub(r"<style>.*?</style>|<details>.*?</details>", "", html, flags=re.DOTALL)
+    space = html[html.index("<details><summary>The search space") :]  # has the accuracies of META in it
+    html = html.replace(space[: space.index("</details>")], "")
+    words = re.sub(r"<style>.*?</style>|<script[^>]*>.*?</script>", "", html, flags=re.DOTALL)
     for wrong in ("accuracy", "Accuracy", "percent", "percentage", " points ahead", "nan", "binomial"):
-        assert wrong not in words, wrong
+        assert not re.search(rf"\b{wrong.strip()}\b", words), wrong
     assert "within 0.05 of the best validation mse attained" in words
     assert "Validation mse at most 1.045: the best that any setting of any method attains (0.995)" in words
     assert "plus 5 % of the way from the noise floor (1.0) to predicting the mean (2.0)." in words
@@ -204,7 +209,7 @@ def test_headline_ratios_are_the_workloads(ratios: list[int]) -> None:
 
 
 def figure(summary: Summary, *, narrow: bool = False) -> Any:
-    return frontier_figure(summary.points, summary.dense, "a sweep: title", summary.metric, narrow=narrow)
+    return frontier_figure(curves(summary, numbered_front(summary)), narrow=narrow)
 
 
 def test_huge_errors_are_cut_and_that_is_said(full: Summary) -> None:
@@ -226,15 +231,16 @@ def test_the_mean_is_cut_not_the_mean_of_cut_seeds() -> None:
         return 1e9 if seed == 3 else 1.0
 
     summary = sweep({"rewa": one_bad})
-    line = figure(summary).axes[0].get_lines()[0]
-    assert set(line.get_ydata()) == {2.5}
+    found = [line for line in figure(summary).axes[0].get_lines() if line.get_linestyle() == "None"]
+    assert set(found[0].get_ydata()) == {2.5}
     assert list(drawn(pd.Series([1.0, 2.6, math.inf]), MSE)) == [1.0, 2.5, 2.5]
     assert list(drawn(pd.Series([0.5]), ACCURACY)) == [50.0]
 
 
 def test_reference_lines_and_direction_are_named(full: Summary) -> None:
     zoom, whole = figure(full).axes
-    names = [t.get_text() for axes in (zoom, whole) for t in axes.texts if isinstance(t, Annotation)]
+    texts = [t.get_text() for axes in (zoom, whole) for t in axes.texts if isinstance(t, Annotation)]
+    names = [text for text in texts if not text.isdigit()]
     assert names == ["noise floor:\n1.0", "predicting\nthe mean:\n2.0"]
     assert "lower is better" in zoom.get_ylabel()
 

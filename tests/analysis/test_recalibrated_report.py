@@ -10,11 +10,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.figure import Figure
 from synthetic import META, MSE, Record, error_sweep, flat, make_record, realistic, rise, with_recalibrated
 
 from analysis import figures, report
-from analysis.page import context
+from analysis.page import rendering
+from analysis.page.context import context
+from analysis.page.curves import curves
+from analysis.page.frontier_figure import frontier_figure
+from analysis.page.rows import numbered_front
+from analysis.page.writing import pareto
 from analysis.recalibration import paired, recalibration_block
 from analysis.summary import Summary, summarise
 from rewa.sweep_tables import LAYER_COLUMNS
@@ -26,6 +30,8 @@ RATIOS = (1, 10, 50, 100, 200)
 @pytest.fixture(autouse=True)
 def _no_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(figures, "png", lambda figure, dpi=0: b"\x89PNG")
+    monkeypatch.setattr(rendering, "PARTS", ())
+    monkeypatch.setattr(rendering, "frontier_item", lambda *_: "{}")
 
 
 def small(record: Record) -> Record:
@@ -37,8 +43,7 @@ def small(record: Record) -> Record:
 
 def drawn(summary: Summary) -> list[Any]:
     """All that the frontier figure draws: lines, bands, limits, texts."""
-    title = f"{summary.record.name}: test"
-    figure: Figure = figures.frontier_figure(summary.points, summary.dense, title, summary.metric)
+    figure = frontier_figure(curves(summary, numbered_front(summary)))
     found: list[Any] = []
     for axes in figure.axes:
         found += [line.get_xydata() for line in axes.lines]
@@ -173,13 +178,15 @@ def test_the_page_has_the_sections_only_when_there_is_something_to_say(tmp_path:
     full = with_layers(sweep(), {("rewa-0001", 100.0): ["fc"]}, seeds=(2,))
     report.write_report(full, tmp_path)
     html = (tmp_path / "report.html").read_text()
-    assert html.index("After batch-norm recalibration") < html.index("Which setting to use")
+    assert html.index("Which setting to use") < html.index("After batch-norm recalibration")
     assert "Layers without any weight" in html
     table = pd.read_csv(tmp_path / "frontier.csv")
     assert table["recalibrated"].sum() * 2 == len(table)
     report.write_report(replace(sweep(), frontier=sweep().frontier.query("~recalibrated")), tmp_path)
     html = (tmp_path / "report.html").read_text()
     assert "batch-norm" not in html
+    assert not pareto(summarise(sweep()))["recalibrated"].any()
+    assert pareto(summarise(sweep(recalibrated=True)))["recalibrated"].all()
     assert "Layers without any weight" not in html
 
 

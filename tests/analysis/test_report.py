@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import re
 from dataclasses import replace
@@ -11,18 +12,25 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from synthetic import CONFIG, Record, flat, frontier_rows, make_record, realistic, run_row
+from synthetic import CONFIG, Record, decay, flat, frontier_rows, make_record, realistic, run_row
 
 from analysis import figures, report
 from analysis.caveats import caveats
-from analysis.page import context
+from analysis.page import rendering
+from analysis.page.context import context
+from analysis.page.interactive import frontier_item
+from analysis.page.parts import PARTS
+from analysis.page.writing import contents, parquet_bytes
 from analysis.pareto import mean_frontier
 from analysis.report import main, write_report
 from analysis.summary import summarise
 from rewa.errors import UserError
 from rewa.metric import ACCURACY
 
-NAMES = ["report.html", "frontier.csv", "pareto.csv", "frontier.png"]
+NAMES = [
+    *("report.html", "report.md", "frontier.png", "pareto.csv", "frontier.csv"),
+    *("frontier.parquet", "runs.parquet"),
+]
 FRONTIER = [
     "sweep",
     "method",
@@ -58,8 +66,10 @@ def with_runs(record: Record, *rows: dict[str, Any]) -> Record:
 
 @pytest.fixture(autouse=True)
 def _no_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Build every figure but render none; `written` and `test_edges_render` do that."""
+    """Build the static figure but render none, and no parts; `written` and `test_edges_render` do that."""
     monkeypatch.setattr(figures, "png", lambda figure, dpi=0: b"\x89PNG")
+    monkeypatch.setattr(rendering, "PARTS", ())
+    monkeypatch.setattr(rendering, "frontier_item", lambda *_: "{}")
 
 
 @pytest.fixture(scope="module")
@@ -88,15 +98,52 @@ def test_pareto_csv_has_a_row_per_method_and_question(written: Path) -> None:
     table = pd.read_csv(written / "pareto.csv")
     assert len(table) == 5 * 7
     assert list(table.columns)[:2] == ["method", "question"]
+    assert not table["recalibrated"].any()
+
+
+def test_parquet_is_the_tables_with_their_types(written: Path) -> None:
+    frontier = pd.read_parquet(written / "frontier.parquet")
+    assert list(frontier.columns) == [*FRONTIER, *CONFIG]
+    expected = realistic().frontier.rename(columns={"metric": "accuracy"})
+    pd.testing.assert_frame_equal(frontier, expected[frontier.columns], check_dtype=False)
+    assert frontier["recalibrated"].dtype == bool
+    assert frontier["seed"].dtype == "int64"
+    assert frontier["K"].dtype == "float64"
+    runs = pd.read_parquet(written / "runs.parquet")
+    assert len(runs) == len(realistic().runs)
+    assert set(runs["status"]) == {"completed"}
+
+
+def test_a_column_of_several_types_becomes_texts_in_parquet() -> None:
+    table = pd.DataFrame(
+        {"mixed": [1, "auto", None, 0.5], "plain": [True, None, False, True], "n": [1, 2, 3, 4]}
+    )
+    table["none"] = pd.Series([None] * 4, dtype=object)
+    read = pd.read_parquet(io.BytesIO(parquet_bytes(table.astype({"plain": object}))))
+    assert read["mixed"].dropna().tolist() == ["1", "auto", "0.5"]
+    assert read["mixed"].isna().tolist() == [False, False, True, False]
+    assert read["plain"].dropna().tolist() == [True, False, True]
+    assert read["n"].dtype == "int64"
+    assert read["none"].isna().all()
+
+
+def test_the_same_sweep_gives_the_same_bytes() -> None:
+    methods = {"rewa": decay(100.0), "magnitude": decay(20.0)}
+    first, again = (contents(summarise(make_record(methods, ratios=(1, 10, 100)))) for _ in range(2))
+    assert first.keys() == again.keys()
+    for name in first:
+        assert first[name] == again[name], name
 
 
 def test_page_needs_nothing_else(written: Path) -> None:
     html = (written / "report.html").read_text()
-    assert html.count("data:image/png;base64,") == 4
-    outside = re.findall(r'(?:src|srcset|href)="(?!data:|#)([^"]*)"', html)
+    assert html.count("data:image/png;base64,") >= 2
+    page = re.sub(r"<script[^>]*>.*?</script>", "", html, flags=re.DOTALL)
+    outside = re.findall(r'(?:src|srcset|href)="(?!data:|#)([^"]*)"', page)
     assert not outside
-    assert "<script" not in html
-    assert "http" not in html
+    assert "http" not in page
+    assert not re.search(r"<script[^>]* src", html)
+    assert len(html.encode()) < 4e6
     for anchor in re.findall(r'href="#([^"]*)"', html):
         assert f'id="{anchor}"' in html
 
@@ -104,7 +151,15 @@ def test_page_needs_nothing_else(written: Path) -> None:
 def test_page_says_who_leads_first(written: Path) -> None:
     html = (written / "report.html").read_text()
     assert "At 100x compression" in lead(html)
-    assert html.index('class="lead"') < html.index("<figure") < html.index("<table")
+    parts = [
+        'class="lead"',
+        "<figure",
+        "<h2>Which setting to use",
+        '<p class="divide">Evidence',
+        "<h2>How it was compared",
+    ]
+    places = [html.index(part) for part in [*parts, '<section id="commands"']]
+    assert places == sorted(places)
 
 
 def test_page_has_commands_facts_and_space(written: Path) -> None:
@@ -190,6 +245,8 @@ def test_no_description_one_seed_no_confirmation(tmp_path: Path) -> None:
 )
 def test_edges_render(record: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(figures, "png", lambda figure, dpi=0: PNG(figure, dpi=40))
+    monkeypatch.setattr(rendering, "PARTS", PARTS)
+    monkeypatch.setattr(rendering, "frontier_item", frontier_item)
     write_report(record, tmp_path)
     assert (tmp_path / "frontier.png").read_bytes().startswith(b"\x89PNG\r\n")
 
@@ -253,7 +310,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
     def broken(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(report.os, "replace", broken)
+    monkeypatch.setattr(Path, "replace", broken)
     with pytest.raises(UserError, match="No space left"):
         write_report(record, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
@@ -288,9 +345,12 @@ def test_main_writes_logs_and_prints(
     assert (tmp_path / "results" / "digits" / "report.html").exists()
     out = capsys.readouterr().out.splitlines()
     assert out[0].startswith("At 100x compression sgd_l1 leads")
-    assert out[-3:] == [
+    assert out[-6:] == [
         "report: results/digits/report.html",
-        "beside it: frontier.csv, pareto.csv, frontier.png",
+        f"beside it: {', '.join(NAMES[1:])}",
+        "the setting for another compression: rewa best digits --compression 100",
+        "the most compression for a loss: rewa best digits --max-drop 1",
+        "which penalty gives which sparsity: rewa calibrate digits --method rewa --sparsity 90",
         "runs: rewa ui --sweep digits",
     ]
 

@@ -183,7 +183,6 @@ MAY_WRITE = {
     "rewa/tracking/artifacts.py": "artifacts of an MLflow run, which is found by its tags, not its files",
     "rewa/workloads/cifar.py": "an empty lock file",
     "rewa/sweep/folder.py": "an empty lock file",
-    "analysis/report.py": "a temporary file that replaces the old one",
     "analysis/theory.py": "a temporary file that replaces the old one",
 }
 """Files of rewa/ and analysis/ that open something for writing themselves, each with the reason."""

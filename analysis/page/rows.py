@@ -1,4 +1,4 @@
-"""What the report page says, as plain data for its template: no HTML here, no numbers there."""
+"""The tables of the report page, as rows of texts."""
 
 from __future__ import annotations
 
@@ -9,63 +9,20 @@ from typing import Any
 import pandas as pd
 
 from analysis import text
-from analysis.caveats import caveats, searched
+from analysis.caveats import searched
 from analysis.chosen import in_use
-from analysis.commands import commands
-from analysis.facts import denominator, fairness
+from analysis.evidence.fronts import method_fronts
 from analysis.hypervolume import (
     DEFAULT_MAX_COMPRESSION,
     hypervolume_table,
     ranking_note,
     references,
 )
-from analysis.merged import merged_rows
-from analysis.notes import excess_note, front_note, hypervolume_note, noise_note, references_note
-from analysis.pareto import gains, pareto_front
+from analysis.page.notes import excess_note, hypervolume_note
 from analysis.questions import Question
-from analysis.recalibration import collapse_notes, recalibration_block
 from analysis.standing import standing
 from analysis.summary import Summary
 from analysis.tables import section
-
-
-def context(summary: Summary, links: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Build the template's context, without the figures.
-
-    Args:
-        summary: What `summarise` returned.
-        links: Addresses of the reports of merged sweeps, by name.
-    """
-    record = summary.record
-    listed = commands(summary)
-    anchors = {(row["method"], row["trial"]): row["anchor"] for row in listed}
-    return {
-        "name": record.name,
-        "metric": summary.metric.name,
-        "threshold_metric": summary.metric.name.capitalize()
-        if summary.metric.is_share
-        else f"Test {summary.metric.name}",
-        "in_percent": ", in percent" if summary.metric.is_share else "",
-        "headline": summary.headline,
-        "caveats": caveats(record, summary.settings, summary.metric),
-        "denominator": denominator(record.meta),
-        "dense": summary.dense,
-        "references_note": references_note(summary),
-        "questions": [question_block(q, summary, anchors) for q in summary.questions],
-        "commands": listed,
-        "ratios": ratio_rows(summary),
-        "ratio_methods": [m for m in summary.methods if m in set(summary.points["method"])],
-        "noise_note": noise_note(summary),
-        "recalibration": recalibration_block(summary),
-        "collapse": collapse_notes(summary),
-        "front": front_rows(summary),
-        "front_note": front_note(summary),
-        "search": search_rows(summary),
-        "hypervolume": hypervolume_block(summary),
-        "merged": merged_rows(record.meta, links or {}),
-        "fairness": fairness(record, summary.metric),
-        "space_text": record.meta.get("space_text") or "",
-    }
 
 
 def question_block(
@@ -123,18 +80,21 @@ def ratio_rows(summary: Summary) -> list[dict[str, Any]]:
     return rows
 
 
-def front_rows(summary: Summary) -> list[dict[str, Any]]:
-    """Points on the Pareto front of validation metric and compression, over all methods.
+def numbered_front(summary: Summary) -> pd.DataFrame:
+    """The Pareto front over all methods, as `method_fronts` finds it, with a ``number`` from 1 up."""
+    fronts = method_fronts(summary)
+    front = fronts[fronts["on_overall"].astype(bool)].sort_values("compression", kind="stable")
+    return front.assign(number=range(1, len(front) + 1)).reset_index(drop=True)
 
-    Errors no better than chance are left out: any network with enough zeros has those.
-    """
-    settings, metric = summary.settings, summary.metric
-    usable = settings["compression"] < math.inf
-    if not metric.is_share:
-        usable &= gains(settings["val_metric"], metric) > metric.gain(metric.chance, 0.0)
-    front = pareto_front(settings[usable], metric)
+
+def front_rows(
+    front: pd.DataFrame, summary: Summary, links: Mapping[tuple[str, str], str]
+) -> list[dict[str, Any]]:
+    """The points of `numbered_front` as texts."""
     return [
         {
+            "number": row["number"],
+            "link": links.get((row["method"], row["trial"]), ""),
             "method": row["method"],
             "trial": row["trial"],
             "compression": text.ratio(row["compression"]),

@@ -10,6 +10,7 @@ from analysis.chosen import replaced_note
 from analysis.tables import SweepRecord, all_methods, is_solver, section
 from analysis.wording import Wording
 from rewa.metric import Metric
+from rewa.sweep_tables import DRAW_COLUMNS
 
 DESCRIPTION = frozenset(
     (
@@ -81,6 +82,36 @@ def fairness(record: SweepRecord, metric: Metric) -> list[tuple[str, str]]:
         "Command": str(meta.get("command") or ""),
     }
     return [(label, value) for label, value in facts.items() if value]
+
+
+def tuned_rows(record: SweepRecord) -> list[dict[str, str]]:
+    """What each method was given: the settings that were searched, trials and time.
+
+    Returns:
+        One row per method with ``method``, ``tuned`` (names as in the search space; what was drawn where the
+        space is not on record), ``trials`` and ``seconds``, the sum over its trainings, diverged, failed and
+        confirmation runs included.
+    """
+    space = section(section(record.meta, "space"), "methods")
+    search = searched(record.runs)
+    rows = []
+    for method in all_methods(record):
+        given = space.get(method)
+        sampled = given.get("sample") if isinstance(given, dict) else None
+        drawn = record.draws[record.draws["method"] == method].dropna(axis="columns", how="all")
+        names = (
+            list(sampled) if isinstance(sampled, dict) else [str(c) for c in drawn if c not in DRAW_COLUMNS]
+        )
+        own = record.runs[record.runs["method"] == method]
+        rows.append(
+            {
+                "method": method,
+                "tuned": f"{len(names)}: {', '.join(names)}" if len(names) else text.DASH,
+                "trials": str(int((search["method"] == method).sum())),
+                "seconds": text.duration(float(own["seconds"].astype(float).sum())),
+            }
+        )
+    return rows
 
 
 def _axis(record: SweepRecord, objective: dict[str, Any]) -> str:

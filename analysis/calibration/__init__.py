@@ -1,0 +1,1 @@
+"""Which penalty gives which compression: ``rewa calibrate``."""

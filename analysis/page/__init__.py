@@ -1,0 +1,1 @@
+"""The report: its page, its Markdown and its tables as files."""
