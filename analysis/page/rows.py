@@ -118,9 +118,6 @@ def search_rows(summary: Summary) -> list[dict[str, Any]]:
         again = confirm[confirm["method"] == method]
         status = own["status"].value_counts()
         scores = own["score"].astype(float).fillna(0.0)
-        bad = runs[(runs["method"] == method) & (runs["status"] != "completed")]
-        causes = bad["reason"].fillna("").str.replace(r" (in|until) epoch \d+$", "", regex=True)
-        reasons = causes.replace("", "no reason recorded").value_counts()
         rows.append(
             {
                 "method": method,
@@ -132,7 +129,6 @@ def search_rows(summary: Summary) -> list[dict[str, Any]]:
                 "median": f"{scores.median():.3f}" if len(own) else text.DASH,
                 "seconds": text.duration(float(own["seconds"].sum())),
                 "confirm": _confirm_text(again),
-                "reasons": [f"{reason} ({count})" for reason, count in reasons.items()],
             }
         )
     return rows
