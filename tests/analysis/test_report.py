@@ -66,9 +66,9 @@ def with_runs(record: Record, *rows: dict[str, Any]) -> Record:
 
 @pytest.fixture(autouse=True)
 def _no_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Build the static figure but render none, and no parts; `written` and `test_edges_render` do that."""
+    """Build the static figure, render none, and one part only; `written` and `test_edges_render` do that."""
     monkeypatch.setattr(figures, "png", lambda figure, dpi=0: b"\x89PNG")
-    monkeypatch.setattr(rendering, "PARTS", ())
+    monkeypatch.setattr(rendering, "PARTS", tuple(part for part in PARTS if part.name == "failures"))
     monkeypatch.setattr(rendering, "frontier_item", lambda *_: "{}")
 
 
