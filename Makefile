@@ -42,9 +42,10 @@ ffcv: install ## add the loader of FFCV's beton files (compiles; headers by apt-
 	$(BIN)/python -c 'import ffcv' 2>/dev/null || \
 	  { $$pip --force-reinstall --no-deps --no-cache-dir ffcv && $(BIN)/python -c 'import ffcv'; }
 
-sweep: install ## run the default sweep (digits), or resume it, and write its report
+sweep: install ## run the default sweep (digits), or resume it, write its report and register its best model
 	$(BIN)/rewa sweep digits --resume
 	$(BIN)/python -m analysis.report --sweep digits --output results/digits
+	$(BIN)/rewa register digits --compression 100
 
 report: install ## write the report of the default sweep again
 	$(BIN)/python -m analysis.report --sweep digits --output results/digits

@@ -15,7 +15,11 @@ import base64
 import json
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
+
+from rewa.mlflow_charts import frontier_state, search_state
 
 METHODS_VIEW = "rewa-methods"
 """Key of the view that compares the methods."""
@@ -25,6 +29,12 @@ CURVES_PHASE = "frontier"
 
 RUNS_VIEW = "rewa-runs"
 """Key of the view with one line per run, in the method's colour."""
+
+SEARCH_VIEW = "rewa-search"
+"""Key of the view of the search: settings against the objective."""
+
+REPORT = "report.html"
+"""Name of the report among the summary run's files."""
 
 MAX_TAG_LENGTH = 5000
 """The shortest limit on an experiment tag's value among MLflow's stores and versions."""
@@ -45,8 +55,9 @@ _COLOURS = {
 }
 _SPARE_COLOURS = ("#AA4499", "#44AA99", "#117733", "#DDCC77", "#CC6677", "#000000")
 
+_WORKFLOW = "workflowType=machine_learning"
 _VIEW_PREFIX = "mlflow.sharedViewState."
-_NOTE_TAG = "mlflow.note.content"
+NOTE_TAG = "mlflow.note.content"
 _KIND_TAG = "mlflow.experimentKind"
 _COLOUR_TAG = "mlflow.runColor"
 
@@ -92,28 +103,44 @@ def view_url(experiment_id: str, key: str = METHODS_VIEW) -> str:
 
     Args:
         experiment_id: MLflow's id of the experiment.
-        key: :data:`METHODS_VIEW` or :data:`RUNS_VIEW`.
+        key: :data:`METHODS_VIEW`, :data:`RUNS_VIEW` or :data:`SEARCH_VIEW`.
     """
-    # Without the mode the page opens as a table, without the workflow type with the menus for
+    # Without the mode the page opens as a table; without the workflow type pages have the menus for
     # language-model applications.
-    return (
-        f"/#/experiments/{experiment_id}/runs?compareRunsMode=CHART"
-        f"&workflowType=machine_learning&viewStateShareKey={key}"
-    )
+    return f"/#/experiments/{experiment_id}/runs?compareRunsMode=CHART&{_WORKFLOW}&viewStateShareKey={key}"
 
 
-def install_view(
-    client: Client,
-    experiment_id: str,
-    sweep: str,
-    methods: Sequence[str],
-    ratios: Sequence[int] = (10, 50, 100, 200),
-    *,
-    phase: str = "confirm",
-    metric: str = "accuracy",
-    lower_is_better: bool = False,
-    limits: tuple[float, float] | None = None,
-) -> str:
+@dataclass(frozen=True)
+class SweepView:
+    """What the views of a sweep are made of.
+
+    Attributes:
+        sweep: Name of the sweep.
+        methods: Its methods, in display order.
+        ratios: Compression ratios R whose metrics were logged as ``test_<metric>/at_Rx``.
+        phase: Which runs compare the methods, by their tag ``rewa.phase``. With :data:`CURVES_PHASE` there
+            is one run per method, drawn as it is; otherwise a method is the mean of its runs.
+        metric: Name of the workload's metric.
+        lower_is_better: Whether the best runs have the smallest values.
+        limits: Ends of the metric's axis; ``None`` leaves them to the UI.
+        recalibrated: Whether the runs have a second frontier after batch-norm recalibration.
+        tuned: By method, the settings that the search varied; empty: no view of the search.
+        report: The run that has the report among its files; empty: there is none yet.
+    """
+
+    sweep: str
+    methods: Sequence[str]
+    ratios: Sequence[int] = (10, 50, 100, 200)
+    phase: str = "confirm"
+    metric: str = "accuracy"
+    lower_is_better: bool = False
+    limits: tuple[float, float] | None = None
+    recalibrated: bool = False
+    tuned: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    report: str = ""
+
+
+def install_view(client: Client, experiment_id: str, view: SweepView) -> str:
     """Give an experiment its saved views and a description that links to them.
 
     Calling it again replaces the views. A description that the user has written is left alone.
@@ -122,14 +149,7 @@ def install_view(
     Args:
         client: An ``MlflowClient``.
         experiment_id: MLflow's id of the experiment.
-        sweep: Name of the sweep, for the description.
-        methods: Methods of the sweep, in display order.
-        ratios: Compression ratios R whose metrics were logged as ``test_<metric>/at_Rx``.
-        phase: Which runs compare the methods, by their tag ``rewa.phase``. With :data:`CURVES_PHASE` there
-            is one run per method, drawn as it is; otherwise a method is the mean of its runs.
-        metric: Name of the workload's metric.
-        lower_is_better: Whether the best runs have the smallest values.
-        limits: Ends of the metric's axis; ``None`` leaves them to the UI.
+        view: What to show.
 
     Returns:
         The URL, after the server's address, that opens the comparison of the methods.
@@ -137,23 +157,32 @@ def install_view(
     Raises:
         ValueError: If a view does not fit into a tag; nothing has been written then.
     """
-    trials = "confirm" if phase == CURVES_PHASE else phase
+    is_curves = view.phase == CURVES_PHASE
+    trials = "confirm" if is_curves else view.phase
+    state = partial(
+        frontier_state,
+        view.methods,
+        view.ratios,
+        metric=view.metric,
+        lower_is_better=view.lower_is_better,
+        limits=view.limits,
+        recalibrated=view.recalibrated,
+    )
+    first = "Methods (recommended settings)" if is_curves else f"Methods ({view.phase} runs)"
+    by_method = state(phase=view.phase, curves=is_curves, grouped=not is_curves)
+    by_run = state(phase=trials, curves=False, grouped=False)
     tags = {
-        _VIEW_PREFIX + METHODS_VIEW: _envelope(
-            "Methods (recommended settings)" if phase == CURVES_PHASE else f"Methods ({phase} runs)",
-            2,
-            _state(methods, ratios, phase, metric, lower_is_better, limits, grouped=phase != CURVES_PHASE),
-        ),
-        _VIEW_PREFIX + RUNS_VIEW: _envelope(
-            f"Every {trials} run",
-            1,
-            _state(methods, ratios, trials, metric, lower_is_better, limits, grouped=False),
-        ),
+        _VIEW_PREFIX + METHODS_VIEW: _envelope(first, 3, by_method),
+        _VIEW_PREFIX + RUNS_VIEW: _envelope(f"Every {trials} run", 2, by_run),
         _KIND_TAG: "custom_model_development",
     }
-    note = client.get_experiment(experiment_id).tags.get(_NOTE_TAG, "")
+    if view.tuned:
+        search = _envelope("Search: settings and score", 1, search_state(view.tuned))
+        tags[_VIEW_PREFIX + SEARCH_VIEW] = search
+    present = client.get_experiment(experiment_id).tags
+    note = present.get(NOTE_TAG, "")
     if not note.strip() or METHODS_VIEW in note:
-        tags[_NOTE_TAG] = _description(experiment_id, sweep, methods, phase, metric)
+        tags[NOTE_TAG] = _description(experiment_id, view)
     for key, value in tags.items():
         if len(value) > MAX_TAG_LENGTH:
             raise ValueError(
@@ -161,27 +190,54 @@ def install_view(
                 f"{MAX_TAG_LENGTH}; give fewer methods or ratios"
             )
     for key, value in tags.items():
-        client.set_experiment_tag(experiment_id, key, value)
+        if present.get(key) != value:
+            client.set_experiment_tag(experiment_id, key, value)
     return view_url(experiment_id)
 
 
-def _description(experiment_id: str, sweep: str, methods: Sequence[str], phase: str, metric: str) -> str:
+def _description(experiment_id: str, view: SweepView) -> str:
     """Markdown of the experiment's description; the UI shows its first line when folded."""
     # Links that begin with "#" stay inside the UI wherever the server is mounted.
-    by_method = view_url(experiment_id, METHODS_VIEW).lstrip("/")
-    by_run = view_url(experiment_id, RUNS_VIEW).lstrip("/")
+    links = [f"**[compare them]({_link(experiment_id, METHODS_VIEW)})**"]
+    links.append(f"[run by run]({_link(experiment_id, RUNS_VIEW)})")
+    if view.tuned:
+        links.append(f"[the search]({_link(experiment_id, SEARCH_VIEW)})")
+    if view.report:
+        links.append(f"[the report](#{artifact_path(experiment_id, view.report, REPORT)})")
     drawn = (
         "A line is a method's frontier as the report has it: at each ratio the setting that is best on "
         "validation, its mean over the confirmation seeds."
-        if phase == CURVES_PHASE
-        else f"A line is the mean of a method's runs with `rewa.phase = {phase}` and its band their range."
+        if view.phase == CURVES_PHASE
+        else f"A line is the mean of a method's runs with `rewa.phase = {view.phase}`, its band their range."
+    )
+    renewed = (
+        " Series that end in `_recalibrated` are after batch-norm statistics were recomputed on the pruned "
+        "models."
+        if view.recalibrated
+        else ""
     )
     return (
-        f"Sparse training methods: **[compare them]({by_method})**, or [run by run]({by_run}).\n\n"
-        f"Sweep `{sweep}` compares {', '.join(methods)}. The charts show {metric} after pruning to a "
-        "compression ratio (prunable weights over non-zero ones; the charts call it Step). "
-        f"{drawn} The run with `rewa.phase = summary` holds the report, the figure and the tables."
+        f"Sparse training methods: {', '.join(links)}.\n\n"
+        f"Sweep `{view.sweep}` compares {', '.join(view.methods)}. The charts show {view.metric} after "
+        "pruning to a compression ratio (prunable weights over non-zero ones; the charts call it Step). "
+        f"{drawn}{renewed} The view of the search shows the first hundred runs by score; the list's "
+        '"Load more" adds others. The run with `rewa.phase = summary` holds the report, the figure and the '
+        "tables."
     )
+
+
+def _link(experiment_id: str, key: str) -> str:
+    return view_url(experiment_id, key).lstrip("/")
+
+
+def run_path(experiment_id: str, run_id: str) -> str:
+    """Path of a run's page within the UI, after ``#``."""
+    return f"/experiments/{experiment_id}/runs/{run_id}?{_WORKFLOW}"
+
+
+def artifact_path(experiment_id: str, run_id: str, name: str) -> str:
+    """Path of the page that shows a run's file, after ``#``."""
+    return f"/experiments/{experiment_id}/runs/{run_id}/artifacts/{name}?{_WORKFLOW}"
 
 
 def _envelope(name: str, order: int, state: Mapping[str, Any]) -> str:
@@ -189,95 +245,3 @@ def _envelope(name: str, order: int, state: Mapping[str, Any]) -> str:
     packed = base64.b64encode(zlib.compress(json.dumps(state).encode(), 9)).decode()
     # The dates only order the UI's list of views, newest first.
     return json.dumps({"name": name, "createdAt": order, "updatedAt": order, "state": "deflate;" + packed})
-
-
-def _state(
-    methods: Sequence[str],
-    ratios: Sequence[int],
-    phase: str,
-    metric: str,
-    lower_is_better: bool,
-    limits: tuple[float, float] | None,
-    *,
-    grouped: bool,
-) -> dict[str, Any]:
-    """State of the runs page: filter, columns, grouping and charts."""
-    scores = [f"test_{metric}/at_{ratio}x" for ratio in ratios]
-    curves = phase == CURVES_PHASE
-    middle = [] if curves else scores[len(scores) // 2 : len(scores) // 2 + 1]
-    lines = [f"frontier/test_{metric}", f"frontier/{metric}"] if curves else [f"frontier/{metric}"]
-    frontier, details = "rewa-frontier", "rewa-details"
-    charts = [
-        *(_chart(f"line-{key}", "LINE", frontier, **_frontier_line(key, limits)) for key in lines),
-        *(_chart(f"bar-{key}", "BAR", details, metricKey=key) for key in scores),
-        *(_chart(f"scatter-{key}", "SCATTER", details, **_scatter(key)) for key in middle),
-    ]
-    # The UI cuts the names at about 30 characters and ignores titles of single charts.
-    sections = [
-        _section(frontier, "Step (x) = compression ratio", columns=len(lines), height=400),
-        _section(details, f"Test {metric} at fixed ratios", columns=2, height=300),
-    ]
-    order = scores[-1] if curves and scores else "score"
-    shown = scores if curves else ["score", *scores]
-    columns = ["tags.`rewa.method`", *(f"metrics.`{key}`" for key in shown)]
-    by_method = [{"mode": "tag", "groupByData": "rewa.method"}]
-    return {
-        "searchFilter": f"tags.`rewa.phase` = '{phase}'",
-        "orderByKey": f"metrics.`{order}`",
-        "orderByAsc": lower_is_better and order != "score",
-        "startTime": "ALL",
-        "lifecycleFilter": "Active",
-        "modelVersionFilter": "All Runs",
-        "datasetsFilter": [],
-        "selectedColumns": columns if not grouped else columns[1:],
-        "runsExpanded": {},
-        "runsPinned": [],
-        "runsHidden": [],
-        "runsVisibilityMap": {},
-        "runsHiddenMode": "SHOW_ALL",  # by default only the first ten runs are drawn
-        "compareRunCharts": charts,
-        "compareRunSections": sections,
-        "isAccordionReordered": True,
-        "viewMaximized": False,
-        "runListHidden": False,
-        "groupBy": {"aggregateFunction": "average", "groupByKeys": by_method} if grouped else None,
-        "groupsExpanded": {f"tag.rewa.method.{method}": False for method in methods},
-        "useGroupedValuesInCharts": True,
-        "hideEmptyCharts": True,
-        "autoRefreshEnabled": False,
-    }
-
-
-def _frontier_line(metric: str, limits: tuple[float, float] | None) -> dict[str, Any]:
-    """Settings of a line chart of a frontier; its x axis is the step, which is the target ratio."""
-    return {
-        "metricKey": metric,
-        "selectedMetricKeys": [metric],
-        "xAxisKey": "step",
-        "xAxisScaleType": "log",
-        "selectedXAxisMetricKey": "",
-        "scaleType": "linear",
-        "yAxisKey": "metric",
-        "lineSmoothness": 0,
-        "displayPoints": True,
-        "useGlobalXaxisKey": False,
-        "useGlobalLineSmoothing": False,
-        **({} if limits is None else {"range": {"yMin": limits[0], "yMax": limits[1]}}),
-    }
-
-
-def _scatter(metric: str) -> dict[str, Any]:
-    """Settings of a scatter plot of ``metric`` against the search's objective."""
-    return {"xaxis": {"key": "score", "type": "METRIC"}, "yaxis": {"key": metric, "type": "METRIC"}}
-
-
-def _chart(uuid: str, kind: str, section: str, **settings: Any) -> dict[str, Any]:
-    """One chart card of the runs page."""
-    common = {"deleted": False, "isGenerated": False, "runsCountToCompare": 100}
-    return {"uuid": uuid, "type": kind, "metricSectionId": section, **common, **settings}
-
-
-def _section(uuid: str, name: str, *, columns: int, height: int) -> dict[str, Any]:
-    """One section of chart cards; ``isReordered`` keeps the UI from sorting it by name."""
-    layout = {"columns": columns, "cardHeight": height}
-    return {"uuid": uuid, "name": name, "display": True, "isReordered": True, **layout}

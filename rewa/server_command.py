@@ -14,6 +14,7 @@ from pathlib import Path
 
 from rewa.credentials import brief, redacted, refuse_password
 from rewa.errors import UserError
+from rewa.mlflow_app import app_options
 from rewa.mlflow_process import check_port, loopback_of, run_server
 from rewa.store_uri import sqlite_path, with_driver
 
@@ -75,7 +76,7 @@ def serve_mlflow(
             flush=True,
         )
 
-    run_server(["--workers", str(workers)], settings, host, port, ready)
+    run_server(["--workers", str(workers), *app_options()], settings, host, port, ready)
 
 
 def find_store() -> str:

@@ -12,6 +12,9 @@ from rewa.errors import UserError
 
 __all__ = ["check_store", "redacted", "refuse_password", "resolve_uri", "sqlite_path"]
 
+UI_HOST, UI_PORT = "127.0.0.1", 5000
+"""Where ``rewa ui`` listens by default."""
+
 SQLITE_MAGIC = b"SQLite format 3\x00"
 LOGIN_VARIABLES = {
     "http": ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"),
@@ -103,6 +106,20 @@ def check_store(uri: str) -> None:
             raise UserError(f"tracking URI {uri!r}: cannot be opened ({error.strerror})") from None
         if start not in (b"", SQLITE_MAGIC):
             raise UserError(f"tracking URI {uri!r}: {path} is not a SQLite database")
+
+
+def is_server(uri: str) -> bool:
+    """Return whether a store is a tracking server, which has the UI at its address."""
+    return uri.startswith(("http://", "https://"))
+
+
+def ui_base(uri: str) -> str:
+    """Return where the UI of a store is: the server's address, else where ``rewa ui`` serves it by default.
+
+    Args:
+        uri: Resolved tracking URI; a login in it is left out.
+    """
+    return split_login(uri)[0].rstrip("/") if is_server(uri) else f"http://{UI_HOST}:{UI_PORT}"
 
 
 def sqlite_path(uri: str) -> Path | None:

@@ -6,6 +6,7 @@ import os
 import sys
 import webbrowser
 
+from rewa.mlflow_app import app_options
 from rewa.mlflow_process import check_port, run_server
 from rewa.store_uri import redacted, resolve_uri
 from rewa.tracking import ui_address
@@ -37,7 +38,7 @@ def serve_ui(tracking_uri: str | None, sweep: str | None, host: str, port: int) 
         if _has_display():
             webbrowser.open(address)
 
-    run_server(["--workers", "1"], {"MLFLOW_BACKEND_STORE_URI": uri}, host, port, ready)
+    run_server(["--workers", "1", *app_options()], {"MLFLOW_BACKEND_STORE_URI": uri}, host, port, ready)
 
 
 def _has_display() -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rewa import mlflow_view
-from rewa.mlflow_view import install_view, method_colour, run_tags, view_url
+from rewa.mlflow_view import SweepView, install_view, method_colour, run_tags, view_url
 
 METHODS = ["rewa", "spred", "sgd_l1", "magnitude", "random"]
 PREFIX = "mlflow.sharedViewState."
@@ -46,7 +46,7 @@ def read_view(tags: dict[str, str], key: str) -> dict[str, Any]:
 @pytest.fixture
 def client() -> FakeClient:
     client = FakeClient()
-    install_view(client, "7", "digits", METHODS)
+    install_view(client, "7", SweepView("digits", METHODS))
     return client
 
 
@@ -87,7 +87,7 @@ def test_charts_have_unique_ids_and_existing_sections(client: FakeClient) -> Non
 
 def test_ratios_select_the_bars_and_the_scatter() -> None:
     client = FakeClient()
-    install_view(client, "7", "digits", METHODS, ratios=(5, 20, 80))
+    install_view(client, "7", SweepView("digits", METHODS, ratios=(5, 20, 80)))
     charts = read_view(client.tags, mlflow_view.METHODS_VIEW)["compareRunCharts"]
     bars = [chart["metricKey"] for chart in charts if chart["type"] == "BAR"]
     assert bars == ["test_accuracy/at_5x", "test_accuracy/at_20x", "test_accuracy/at_80x"]
@@ -98,21 +98,21 @@ def test_ratios_select_the_bars_and_the_scatter() -> None:
 
 def test_no_ratios_leave_the_frontier_alone() -> None:
     client = FakeClient()
-    install_view(client, "7", "digits", METHODS, ratios=())
+    install_view(client, "7", SweepView("digits", METHODS, ratios=()))
     charts = read_view(client.tags, mlflow_view.METHODS_VIEW)["compareRunCharts"]
     assert [chart["type"] for chart in charts] == ["LINE"]
 
 
 def test_phase_selects_the_runs() -> None:
     client = FakeClient()
-    install_view(client, "7", "digits", METHODS, phase="train")
+    install_view(client, "7", SweepView("digits", METHODS, phase="train"))
     state = read_view(client.tags, mlflow_view.METHODS_VIEW)
     assert state["searchFilter"] == "tags.`rewa.phase` = 'train'"
 
 
 def test_curves_are_drawn_run_by_run_and_test_first() -> None:
     client = FakeClient()
-    install_view(client, "7", "digits", METHODS, phase=mlflow_view.CURVES_PHASE, limits=(0.8, 1.0))
+    install_view(client, "7", SweepView("digits", METHODS, phase=mlflow_view.CURVES_PHASE, limits=(0.8, 1.0)))
     state = read_view(client.tags, mlflow_view.METHODS_VIEW)
     assert state["searchFilter"] == "tags.`rewa.phase` = 'frontier'"
     assert state["groupBy"] is None, "grouping would replace the methods' colours"
@@ -125,7 +125,7 @@ def test_curves_are_drawn_run_by_run_and_test_first() -> None:
 
 
 def test_url_and_description_lead_to_the_view(client: FakeClient) -> None:
-    url = install_view(client, "7", "digits", METHODS)
+    url = install_view(client, "7", SweepView("digits", METHODS))
     assert url == view_url("7", mlflow_view.METHODS_VIEW)
     assert url.startswith("/#/experiments/7/runs?")
     assert "compareRunsMode=CHART" in url
@@ -139,33 +139,33 @@ def test_url_and_description_lead_to_the_view(client: FakeClient) -> None:
 
 def test_calling_twice_changes_nothing(client: FakeClient) -> None:
     before = dict(client.tags)
-    install_view(client, "7", "digits", METHODS)
+    install_view(client, "7", SweepView("digits", METHODS))
     assert client.tags == before
 
 
 def test_calling_again_updates_views_and_own_description(client: FakeClient) -> None:
     before = dict(client.tags)
-    install_view(client, "7", "digits", [*METHODS, "newcomer"])
+    install_view(client, "7", SweepView("digits", [*METHODS, "newcomer"]))
     assert client.tags.keys() == before.keys()
     assert "newcomer" in client.tags["mlflow.note.content"]
 
 
 def test_description_of_the_user_is_kept() -> None:
     client = FakeClient(mlflow__note__content="my notes")
-    install_view(client, "7", "digits", METHODS)
+    install_view(client, "7", SweepView("digits", METHODS))
     assert client.tags["mlflow.note.content"] == "my notes"
 
 
 def test_tags_fit_the_store_with_many_methods() -> None:
     client = FakeClient()
-    install_view(client, "7", "digits", [f"method_{i}" for i in range(40)], ratios=range(1, 15))
+    install_view(client, "7", SweepView("digits", [f"method_{i}" for i in range(40)], ratios=range(1, 15)))
     assert max(map(len, client.tags.values())) <= mlflow_view.MAX_TAG_LENGTH
 
 
 def test_view_that_does_not_fit_is_refused_before_writing() -> None:
     client = FakeClient()
     with pytest.raises(ValueError, match="over the limit"):
-        install_view(client, "7", "digits", [f"{i:x}" * 9 for i in range(900)])
+        install_view(client, "7", SweepView("digits", [f"{i:x}" * 9 for i in range(900)]))
     assert client.tags == {}
 
 
@@ -186,7 +186,7 @@ def test_real_store_keeps_the_views(tmp_path: Path) -> None:
     experiment = client.create_experiment("digits", artifact_location=str(tmp_path / "artifacts"))
     run = client.create_run(experiment, tags={"rewa.phase": "confirm", **run_tags("rewa")})
     for _ in range(2):
-        url = install_view(client, experiment, "digits", METHODS)
+        url = install_view(client, experiment, SweepView("digits", METHODS))
     assert f"/experiments/{experiment}/" in url
     tags = client.get_experiment(experiment).tags
     assert sum(key.startswith(PREFIX) for key in tags) == 2
@@ -195,3 +195,76 @@ def test_real_store_keeps_the_views(tmp_path: Path) -> None:
     found = client.search_runs([experiment], filter_string=state["searchFilter"])
     assert [r.info.run_id for r in found] == [run.info.run_id]
     assert found[0].data.tags["mlflow.runColor"] == method_colour("rewa")
+
+
+def test_recalibrated_series_stand_beside_the_raw_ones() -> None:
+    client = FakeClient()
+    view = SweepView("digits", METHODS, ratios=(10, 100), phase=mlflow_view.CURVES_PHASE, recalibrated=True)
+    install_view(client, "7", view)
+    charts = read_view(client.tags, mlflow_view.METHODS_VIEW)["compareRunCharts"]
+    lines = [chart["metricKey"] for chart in charts if chart["type"] == "LINE"]
+    assert lines == [
+        *("frontier/test_accuracy", "frontier/accuracy"),
+        *("frontier/test_accuracy_recalibrated", "frontier/accuracy_recalibrated"),
+    ]
+    bars = [chart["metricKey"] for chart in charts if chart["type"] == "BAR"]
+    assert bars == [
+        *("test_accuracy/at_10x", "test_accuracy_recalibrated/at_10x"),
+        *("test_accuracy/at_100x", "test_accuracy_recalibrated/at_100x"),
+    ]
+    assert "_recalibrated" in client.tags["mlflow.note.content"]
+    runs = read_view(client.tags, mlflow_view.RUNS_VIEW)["compareRunCharts"]
+    assert [c["metricKey"] for c in runs if c["type"] == "LINE"] == [
+        "frontier/accuracy",
+        "frontier/accuracy_recalibrated",
+    ]
+
+
+def test_the_search_is_settings_against_score() -> None:
+    client = FakeClient()
+    tuned = {
+        "rewa": ["K", "M", "lr", "weight_decay"],
+        "spred": ["lr", "weight_decay"],
+        "sgd_l1": ["lr", "l1"],
+        "magnitude": ["lr", "weight_decay"],
+    }
+    install_view(client, "7", SweepView("digits", list(tuned), tuned=tuned, report="abc"))
+    state = read_view(client.tags, mlflow_view.SEARCH_VIEW)
+    assert state["searchFilter"] == "tags.`rewa.phase` = 'search'"
+    scatters = [c for c in state["compareRunCharts"] if c["type"] == "SCATTER"]
+    assert [(c["xaxis"]["key"], c["xaxis"]["type"]) for c in scatters] == [
+        ("lr", "PARAM"),
+        ("weight_decay", "PARAM"),
+    ]
+    assert {c["yaxis"]["key"] for c in scatters} == {"score"}
+    parallel = {c["uuid"]: c for c in state["compareRunCharts"] if c["type"] == "PARALLEL"}
+    assert set(parallel) == {"parallel-rewa", "parallel-sgd_l1"}, "the others' settings are rewa's too"
+    assert parallel["parallel-rewa"]["selectedParams"] == tuned["rewa"]
+    sections = {section["uuid"] for section in state["compareRunSections"]}
+    assert {chart["metricSectionId"] for chart in state["compareRunCharts"]} == sections
+    first_line = client.tags["mlflow.note.content"].splitlines()[0]
+    assert "viewStateShareKey=rewa-search" in first_line
+    assert "(#/experiments/7/runs/abc/artifacts/report.html" in first_line
+
+
+def test_without_a_search_or_a_report_nothing_points_there(client: FakeClient) -> None:
+    assert PREFIX + mlflow_view.SEARCH_VIEW not in client.tags
+    assert "rewa-search" not in client.tags["mlflow.note.content"]
+    assert "report.html" not in client.tags["mlflow.note.content"]
+
+
+def test_the_search_of_many_methods_fits_into_a_tag() -> None:
+    client = FakeClient()
+    tuned = {f"method_{i}": ["lr", f"own_{i}", "weight_decay"] for i in range(40)}
+    install_view(client, "7", SweepView("digits", list(tuned), tuned=tuned))
+    assert max(map(len, client.tags.values())) <= mlflow_view.MAX_TAG_LENGTH
+
+
+def test_what_is_there_already_is_not_written_again(client: FakeClient) -> None:
+    written: list[str] = []
+    before = client.set_experiment_tag
+    client.set_experiment_tag = lambda i, k, v: (written.append(k), before(i, k, v))[1]  # type: ignore[method-assign]
+    install_view(client, "7", SweepView("digits", METHODS))
+    assert not written
+    install_view(client, "7", SweepView("digits", METHODS, report="abc"))
+    assert written == ["mlflow.note.content"]

@@ -105,7 +105,7 @@ def test_the_store_goes_by_the_environment_and_never_by_the_arguments(
     status, out, err = cli("mlflow-server", "--port", port, "--artifacts", "a/b", "--workers", "3")
     assert status == 0, err
     ((options, settings),) = served
-    assert options == ["--workers", "3"]
+    assert options == ["--workers", "3", "--app-name", "rewa"]
     assert settings["MLFLOW_BACKEND_STORE_URI"] == f"postgresql+psycopg2://me:{CANARY}@db/mlflow"
     assert settings["MLFLOW_ARTIFACTS_DESTINATION"] == str(Path("a/b").absolute())
     assert Path("a/b").is_dir()

@@ -47,7 +47,14 @@ def test_tables_hold_what_was_logged(tracking_uri: str) -> None:
     tracker.log_summary({"trials_per_method": 1})
     tables = read_sweep(tracking_uri, "s")
     workload = record().workload
+    ui = tables.meta.pop("ui")
     assert tables.meta == {"trials_per_method": 1, "workload": workload}
+    (summary,) = tracker.client.search_runs([tracker.experiment_id], "tags.`rewa.phase` = 'summary'")
+    assert ui == {
+        "base": "http://127.0.0.1:5000",
+        "experiment_id": tracker.experiment_id,
+        "summary_run": summary.info.run_id,
+    }
     assert tables.config_columns == ["lr", "K"]
     assert len(tables.runs) == 3
     assert set(tables.runs["status"]) == {"completed", "diverged"}
@@ -205,7 +212,7 @@ def test_the_view_knows_every_method_and_the_best_phase(
     seen: list[tuple[list[str], str]] = []
     monkeypatch.setattr(
         "rewa.mlflow_view.install_view",
-        lambda _c, _e, _s, methods, *_, phase, **__: seen.append((methods, phase)) or "",
+        lambda _c, _e, view: seen.append((view.methods, view.phase)) or "",
     )
     tracker = Tracker(tracking_uri, "s")
     for trial in ("sgd_l1-0", "moons:Own-0", "rewa-0", "rewa-1"):

@@ -17,6 +17,7 @@ from rewa.methods import get_method
 from rewa.outcome import TrainingResult
 from rewa.packs import Training, fit_together
 from rewa.record import Record
+from rewa.sweep.models import keep_model
 from rewa.sweep.trial import TrialSpec, checkpoint_of, failed_trial, record_of, run_trial, workload_of
 from rewa.sweep.watchdog import Watchdog
 
@@ -156,6 +157,7 @@ def _run_together(specs: dict[int, TrialSpec], done: OnRecord) -> None:
     def on_result(position: int, result: TrainingResult) -> None:
         number = numbers[position]
         record = record_of(specs[number], workload, result)
+        keep_model(specs[number], result.model)
         if checkpoint := checkpoints[number]:
             checkpoint.remove()
         done(number, record)

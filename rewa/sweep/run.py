@@ -16,7 +16,8 @@ from rewa.sweep.executor import check_local_resources, ray_cluster, run_trials
 from rewa.sweep.folder import SweepFolder
 from rewa.sweep.kept import Kept
 from rewa.sweep.layout import SCRATCH_FOLDER
-from rewa.sweep.opening import store_of
+from rewa.sweep.models import clean_models
+from rewa.sweep.opening import confirm_seeds, store_of
 from rewa.sweep.pack import Packing
 from rewa.sweep.plan import Plan
 from rewa.sweep.progress import SweepProgress
@@ -90,6 +91,9 @@ def run_sweep(
             progress.start_phase("tracking")
             untracked = kept.close(meta)
         plan.clean()
+        if not progress.interrupted:
+            chosen = [trial for trials in meta["confirmed"].values() for trial in trials]
+            clean_models(folder.path, store_of(meta), chosen)
     counts = Counter(progress.states)
     return SweepOutcome(plan.is_complete(), progress.here, dict(counts), folder, tracking_uri, untracked)
 
@@ -153,6 +157,7 @@ def _template(space: SearchSpace, folder: SweepFolder, meta: dict[str, Any], wor
         device="cuda" if resources.gpu else "cpu",
         folder=str(folder.path),
         storage=store.uri if store else "",
+        model_seed=confirm_seeds(space)[0] if space.confirm.models else None,
         timeout=resources.timeout,
         cpu=resources.cpu,
         gpu=resources.gpu,

@@ -158,10 +158,17 @@ class Objective(Settings):
 
 
 class Confirm(Settings):
-    """How many settings per method are retrained, on how many fresh seeds."""
+    """How many settings per method are retrained, on how many fresh seeds.
+
+    Attributes:
+        settings: Settings per method, at most.
+        seeds: Seeds of each.
+        models: Whether the weights of each setting's first seed are kept, float32, for `rewa register`.
+    """
 
     settings: int = Field(default=3, ge=1)
     seeds: int = Field(default=3, ge=1)
+    models: bool = True
 
 
 class Resources(Settings):

@@ -19,6 +19,7 @@ from rewa.outcome import TrainingResult
 from rewa.packs import fit_one
 from rewa.record import Record, failed_record, make_record
 from rewa.storage import Store
+from rewa.sweep.models import keep_model
 from rewa.sweep.space import Objective
 from rewa.sweep.stored_checkpoint import StoredCheckpoint
 from rewa.training import pick_device
@@ -36,6 +37,7 @@ class TrialSpec(BaseModel):
         device: "auto", "cpu" or "cuda".
         folder: The sweep's directory; checkpoints of long trials are kept below it. Empty: none are.
         storage: URI of the sweep's place in shared storage; checkpoints are kept there instead.
+        model_seed: Weights of confirmations with this seed are kept, in the same place; default: of none.
         timeout: Seconds the trial may take.
         cpu: Cores of each process.
         gpu: GPUs of each process.
@@ -57,6 +59,7 @@ class TrialSpec(BaseModel):
     device: str = "auto"
     folder: str = ""
     storage: str = ""
+    model_seed: int | None = None
     timeout: float = math.inf
     cpu: float = 1
     gpu: float = 0
@@ -121,6 +124,7 @@ def run_here(spec: TrialSpec) -> Record:
         workload, get_method(spec.method).from_values(spec.config), spec.seed, checkpoint=checkpoint
     )
     record = record_of(spec, workload, result)
+    keep_model(spec, result.model)
     if checkpoint:
         checkpoint.remove()
     return record

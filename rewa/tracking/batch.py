@@ -16,14 +16,26 @@ BATCH = 1000
 
 
 def log_batch(
-    client: MlflowClient, run_id: str, points: Sequence[MetricPoint], params: Mapping[str, str] | None = None
+    client: MlflowClient,
+    run_id: str,
+    points: Sequence[MetricPoint],
+    params: Mapping[str, str] | None = None,
+    model_id: str | None = None,
 ) -> None:
-    """Write parameters and metrics, in one call where MLflow allows: a thousand of both at most."""
+    """Write parameters and metrics, in one call where MLflow allows: a thousand of both at most.
+
+    Args:
+        client: Of the store.
+        run_id: The run.
+        points: Metrics.
+        params: Parameters.
+        model_id: The logged model that the metrics are of, if one.
+    """
     from mlflow.entities import Metric as LoggedMetric
     from mlflow.entities import Param
 
     now = int(time.time() * 1000)
-    metrics = [LoggedMetric(name, value, now, step) for name, value, step in points]
+    metrics = [LoggedMetric(name, value, now, step, model_id=model_id) for name, value, step in points]
     listed = [Param(key, value) for key, value in (params or {}).items()]
     first = BATCH - len(listed)
     client.log_batch(run_id, metrics=metrics[:first], params=listed)

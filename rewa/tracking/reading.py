@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rewa.credentials import redacted
 from rewa.errors import UserError
 from rewa.record import Record
+from rewa.store_uri import ui_base
 from rewa.sweep_tables import SweepRecord, build_tables
 from rewa.tracking.artifacts import read_artifact
 from rewa.tracking.store import (
@@ -36,6 +37,9 @@ READERS = 4
 def read_sweep(tracking_uri: str | None, sweep: str | None) -> SweepRecord:
     """Read all finished runs of a sweep.
 
+    Its description is given ``ui``, from which pages link to the runs: ``base``, where the UI is
+    (:func:`rewa.store_uri.ui_base`), ``experiment_id``, and ``summary_run``, empty where there is none.
+
     Args:
         tracking_uri: As for :func:`resolve_uri`.
         sweep: Name of the sweep; ``None`` takes the newest in the store.
@@ -46,7 +50,8 @@ def read_sweep(tracking_uri: str | None, sweep: str | None) -> SweepRecord:
     uri, client = open_existing(tracking_uri)
     with told(uri):
         name, experiment_id = find_sweep(client, uri, sweep)
-        meta = read_meta(client, experiment_id, name)
+        summary, meta = read_summary(client, experiment_id, name)
+        meta["ui"] = {"base": ui_base(uri), "experiment_id": experiment_id, "summary_run": summary}
         tables = build_tables(name, meta, _read_records(client, experiment_id, name))
     if tables.runs.empty:
         raise UserError(f"sweep {name!r} in {redacted(uri)} has no finished run yet")
@@ -74,8 +79,13 @@ def _read_records(client: MlflowClient, experiment_id: str, sweep: str) -> Itera
 
 def read_meta(client: MlflowClient, experiment_id: str, sweep: str) -> dict[str, Any]:
     """Return the description on the sweep's summary run; empty without one."""
+    return read_summary(client, experiment_id, sweep)[1]
+
+
+def read_summary(client: MlflowClient, experiment_id: str, sweep: str) -> tuple[str, dict[str, Any]]:
+    """Return the sweep's summary run and the description on it; both empty without one."""
     query = f"tags.`rewa.sweep` = '{sweep}' and tags.`rewa.phase` = 'summary'"
     for run in search(client, [experiment_id], query):
         found: dict[str, Any] = json.loads(read_artifact(client, run, META_ARTIFACT) or "{}")
-        return found
-    return {}
+        return str(run.info.run_id), found
+    return "", {}

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 RECORD_ARTIFACT = "record.json"
 META_ARTIFACT = "sweep.json"
 FINISHED = "FINISHED"
-DERIVED_PHASES = ("summary", mlflow_view.CURVES_PHASE)
+MODEL_PHASE = "model"
+DERIVED_PHASES = ("summary", mlflow_view.CURVES_PHASE, MODEL_PHASE)
 """Phases of runs that are no trainings: they are made from the others."""
 
 DEFAULTS = {

@@ -80,7 +80,9 @@ def test_postgres_gives_what_sqlite_gives_and_the_report_is_made_from_it(
     for uri in (server.uri, tracking_uri):
         assert not finish(uri, "digits", "one", sweep_like(), meta)
     ours, theirs = read_sweep(server.uri, "digits"), read_sweep(tracking_uri, "digits")
+    places = [tables.meta.pop("ui") for tables in (ours, theirs)]
     assert ours.meta == theirs.meta
+    assert [place["base"] for place in places] == [server.uri, "http://127.0.0.1:5000"]
     pd.testing.assert_frame_equal(ours.frontier, theirs.frontier)
     pd.testing.assert_frame_equal(ours.layers, theirs.layers)
     pd.testing.assert_frame_equal(ours.runs.drop(columns="run_id"), theirs.runs.drop(columns="run_id"))
