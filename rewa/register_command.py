@@ -13,9 +13,8 @@ from analysis.summary import Summary, summarise
 from analysis.tables import section
 from rewa.errors import RunError, UserError
 from rewa.methods import get_method
-from rewa.register_choice import Chosen, aliases_of, choose
-from rewa.register_weights import allowed_differences, check, find_weights
-from rewa.served_model import (
+from rewa.registration.choice import Chosen, aliases_of, choose
+from rewa.registration.served_model import (
     SPLITS,
     Predictor,
     ServedModel,
@@ -24,6 +23,7 @@ from rewa.served_model import (
     outputs_of,
     serve,
 )
+from rewa.registration.weights import allowed_differences, check, find_weights
 from rewa.store_uri import is_server, redacted, resolve_uri, ui_base
 from rewa.sweep.layout import SWEEP_FILE
 from rewa.training import pick_device

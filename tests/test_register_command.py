@@ -17,8 +17,8 @@ from mlflow import MlflowClient
 from tiny_sweep import TinySweep, make_sweep
 
 from rewa import register_command
+from rewa.registration.served_model import Predictor
 from rewa.sealed_file import read_sealed, write_sealed
-from rewa.served_model import Predictor
 from rewa.tracking import Tracker, read_sweep
 from rewa.workloads.digits import Digits
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from rewa.methods import get_method
 from rewa.packs import fit_one
-from rewa.served_model import Predictor, disagreements, example_inputs, outputs_of, serve
+from rewa.registration.served_model import Predictor, disagreements, example_inputs, outputs_of, serve
 from rewa.tracking.model_files import save_model
 from rewa.training import TrainingResult
 from rewa.workloads import Workload, get_workload

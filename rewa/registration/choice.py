@@ -14,7 +14,7 @@ from analysis.decision import decide
 from analysis.summary import Summary
 from rewa.errors import UserError
 from rewa.methods import get_method
-from rewa.served_model import SPLITS
+from rewa.registration.served_model import SPLITS
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from rewa.errors import RunError
 from rewa.methods import get_method
 from rewa.metric import Metric
 from rewa.packs import fit_one
-from rewa.register_choice import Chosen
-from rewa.served_model import SPLITS, ServedModel, disagreements
+from rewa.registration.choice import Chosen
+from rewa.registration.served_model import SPLITS, ServedModel, disagreements
 from rewa.storage import Store
 from rewa.sweep.layout import SWEEP_FILE
 from rewa.sweep.models import kept_model
