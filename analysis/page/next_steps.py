@@ -31,7 +31,11 @@ def next_steps(summary: Summary) -> list[tuple[str, str]]:
         steps.append(("the most compression for a loss", f"rewa best {name} --max-drop {0.05 * span:.4g}"))
     method = FOCUS if FOCUS in summary.methods else summary.methods[0]
     steps.append(
-        ("which penalty gives which sparsity", f"rewa calibrate {name} --method {method} --sparsity 90")
+        (
+            "which penalty gives which sparsity",
+            f"rewa calibrate {name} --method {method} --compression {main:g}",
+        )
     )
+    steps.append(("the model, into MLflow's registry", f"rewa register {name} --compression {main:g}"))
     steps.append(("the runs in the MLflow UI", f"rewa ui --sweep {name}"))
     return steps

@@ -139,7 +139,8 @@ def test_next_steps_ask_for_what_was_measured() -> None:
     assert lines == [
         "rewa best digits --compression 100",
         "rewa best digits --max-drop 1",
-        "rewa calibrate digits --method rewa --sparsity 90",
+        "rewa calibrate digits --method rewa --compression 100",
+        "rewa register digits --compression 100",
         "rewa ui --sweep digits",
     ]
     errors = [command for _, command in next_steps(summarise(error_sweep()))]

@@ -345,12 +345,13 @@ def test_main_writes_logs_and_prints(
     assert (tmp_path / "results" / "digits" / "report.html").exists()
     out = capsys.readouterr().out.splitlines()
     assert out[0].startswith("At 100x compression sgd_l1 leads")
-    assert out[-6:] == [
+    assert out[-7:] == [
         "report: results/digits/report.html",
         f"beside it: {', '.join(NAMES[1:])}",
         "the setting for another compression: rewa best digits --compression 100",
         "the most compression for a loss: rewa best digits --max-drop 1",
-        "which penalty gives which sparsity: rewa calibrate digits --method rewa --sparsity 90",
+        "which penalty gives which sparsity: rewa calibrate digits --method rewa --compression 100",
+        "the model, into MLflow's registry: rewa register digits --compression 100",
         "runs: rewa ui --sweep digits",
     ]
 
