@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -206,15 +206,8 @@ def _fitted(empty: Calibration, fitted: pd.DataFrame, targets: Sequence[float], 
         _place(target, curve, fitted, x, (float(low[i]), float(high[i])), log)
         for i, target in enumerate(targets)
     )
-    return Calibration(
-        **{
-            **{name: getattr(empty, name) for name in empty.__dataclass_fields__},
-            "curve": curve,
-            "log": log,
-            "scatter": float(10.0 ** np.median(residuals)),
-            "placed": placed,
-        }
-    )
+    scatter = float(10.0 ** np.median(residuals))
+    return replace(empty, curve=curve, log=log, scatter=scatter, placed=placed)
 
 
 def _place(
