@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import pandas as pd
 
@@ -16,6 +16,12 @@ from analysis.wording import Wording
 from rewa.metric import Metric
 
 MAIN_RATIO = 100.0
+"""The compression that is spoken of first."""
+
+
+def main_ratio(ratios: Collection[float]) -> float:
+    """The compression to speak of where one must do: 100x if it is there, else the largest."""
+    return MAIN_RATIO if MAIN_RATIO in ratios else float(max(ratios))
 
 
 def headline(
@@ -46,7 +52,7 @@ def headline(
             return ["No method completed a run, so there is nothing to compare."]
         targets = text.join([f"{r:.0f}x" for r in ratios])
         return [f"No method was measured on test at {targets}, so there is nothing to compare."]
-    main = MAIN_RATIO if MAIN_RATIO in standings else max(standings)
+    main = main_ratio(standings)
     sentences = [_main_sentence(standings.pop(main), dense, words, test_size)]
     if standings:
         groups: dict[tuple[str, ...], list[Standing]] = {}

@@ -141,12 +141,21 @@ def as_data(found: Calibration, source: Source) -> dict[str, Any]:
 def show(
     found: Calibration, source: Source, targets: list[float], sweep: str, tracking_uri: str | None
 ) -> None:
-    """Print the calibration: sentences, a table, and, for targets that were asked for, settings."""
+    """Print the calibration: sentences, a table, and settings for the targets.
+
+    Args:
+        found: The calibration.
+        source: Of the sweep.
+        targets: What was asked for; settings are shown for the main target where that is nothing.
+        sweep: As the user named it.
+        tracking_uri: As the user gave it.
+    """
     from rich.console import Console
 
     from analysis.calibration import wording as calibration_text
     from analysis.calibration.settings import suggestion, trained_setting
     from analysis.commands import train_line
+    from analysis.headline import main_ratio
 
     console = Console(highlight=False, markup=False)
     first, *others = calibration_text.sentences(found)
@@ -158,10 +167,9 @@ def show(
     if any(not one.reason for one in found.placed):
         console.print()
         console.print(target_table(found), crop=False)
-    if not targets:
-        print("\nnext: add --compression or --sparsity for a setting and its command")
-    for one in found.placed if targets else ():
-        setting = trained_setting(found, one.target)
+    shown = targets or [main_ratio(found.summary.ratios)]
+    for one in found.placed:
+        setting = trained_setting(found, one.target) if one.target in shown else None
         if setting is None:
             continue
         console.print()
@@ -170,10 +178,11 @@ def show(
         if new := suggestion(found, one, setting):
             console.print(calibration_text.untrained(found, one, setting, new))
             print(new.command)
-    if targets:
-        best = ["rewa", "best", sweep, "--compression", f"{targets[0]:g}", "--method", found.method]
-        store = ["--tracking-uri", tracking_uri] if tracking_uri else []
-        print(f"\nthe best setting at {targets[0]:g}x, whatever it reached: {shlex.join([*best, *store])}")
+    best = ["rewa", "best", sweep, "--compression", f"{shown[0]:g}", "--method", found.method]
+    store = ["--tracking-uri", tracking_uri] if tracking_uri else []
+    print(f"\nthe best setting at {shown[0]:g}x, whatever it reached: {shlex.join([*best, *store])}")
+    if not targets:
+        print("settings for other targets: add --compression or --sparsity")
 
 
 def target_table(found: Calibration) -> Table:

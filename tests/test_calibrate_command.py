@@ -71,7 +71,10 @@ def test_text_names_value_setting_and_what_was_not_trained(
 def test_without_targets_the_reports_are_taken(folder: SweepFolder, cli: Cli) -> None:
     status, out, _ = cli("calibrate", str(folder.path))
     assert status == 0
-    assert "next: add --compression or --sparsity" in out
+    assert "settings for other targets: add --compression or --sparsity" in out
+    assert "For 100x, trained: rewa-" in " ".join(out.split())
+    assert "For 10x, trained" not in out, "the table has it; settings are the main target's"
+    assert "rewa train digits rewa " in out
     told = json.loads(cli("calibrate", str(folder.path), "--json")[1])
     assert [one["target"] for one in told["targets"]] == [10.0, 100.0]
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis import text
-from analysis.headline import MAIN_RATIO
+from analysis import headline, text
 from analysis.pareto import best_first
 from analysis.summary import Summary
 from analysis.tables import FOCUS
@@ -42,9 +41,7 @@ def main_ratio(summary: Summary) -> float | None:
         summary: The sweep.
     """
     known = set(summary.record.layers["value"]) & set(summary.points["value"]) & set(summary.ratios)
-    if not known:
-        return None
-    return MAIN_RATIO if MAIN_RATIO in known else float(max(known))
+    return headline.main_ratio(known) if known else None
 
 
 def shown_settings(summary: Summary) -> list[LayerShares]:

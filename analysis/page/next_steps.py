@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from analysis.headline import MAIN_RATIO
+from analysis.headline import main_ratio
 from analysis.merged import merged_sweeps
 from analysis.summary import Summary
 from analysis.tables import FOCUS
@@ -21,7 +21,7 @@ def next_steps(summary: Summary) -> list[tuple[str, str]]:
     name = shlex.quote(record.name)
     measured = set(summary.settings["value"].astype(float))
     able = [ratio for ratio in summary.ratios if ratio in measured] or sorted(measured)
-    main = MAIN_RATIO if MAIN_RATIO in able else able[-1]
+    main = main_ratio(able)
     steps = [("the setting for another compression", f"rewa best {name} --compression {main:g}")]
     if summary.metric.is_share:
         if summary.dense is not None:
