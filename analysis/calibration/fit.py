@@ -167,10 +167,13 @@ def _refusal(own: Correlation, fitted: pd.DataFrame) -> str:
     """Why there is no relation to fit; empty where there is one."""
     if len(fitted) < FEWEST:
         return f"only {len(fitted)} trials can be fitted, and fewer than {FEWEST} say too little"
+    reached = fitted["reached"].unique()
+    if len(reached) == 1:
+        return f"all {len(fitted)} trials that can be fitted reached {text.ratio(float(reached[0]))}, whatever its value"
     if not own.tells:
         return (
             f"the relation is too weak: rank correlation {own.rho:.2f} over {own.count} trials, which noise "
-            f"alone would give in {100.0 * own.p_value:.2g} % of the cases"
+            f"alone would give in {text.percent(own.p_value, 0)} of the cases"
         )
     return ""
 
