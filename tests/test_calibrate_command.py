@@ -84,7 +84,7 @@ def test_no_relation_is_status_1(folder: SweepFolder, cli: Cli) -> None:
     assert (status, err) == (1, "")
     said = " ".join(out.split())
     assert (
-        "No decay_budget can be told for magnitude: all 12 trials that can be fitted reached 2.32x, " in said
+        "told for magnitude: all 12 trials that can be fitted reached 2.32x, " in said
     )
     status, out, _ = cli("calibrate", str(folder.path), "--compression", "5000")
     assert status == 1

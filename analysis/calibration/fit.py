@@ -169,7 +169,8 @@ def _refusal(own: Correlation, fitted: pd.DataFrame) -> str:
         return f"only {len(fitted)} trials can be fitted, and fewer than {FEWEST} say too little"
     reached = fitted["reached"].unique()
     if len(reached) == 1:
-        return f"all {len(fitted)} trials that can be fitted reached {text.ratio(float(reached[0]))}, whatever its value"
+        all_reached = text.ratio(float(reached[0]))
+        return f"all {len(fitted)} trials that can be fitted reached {all_reached}, whatever its value"
     if not own.tells:
         return (
             f"the relation is too weak: rank correlation {own.rho:.2f} over {own.count} trials, which noise "
