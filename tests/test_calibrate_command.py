@@ -83,9 +83,7 @@ def test_no_relation_is_status_1(folder: SweepFolder, cli: Cli) -> None:
     status, out, err = cli("calibrate", str(folder.path), "--method", "magnitude", "--compression", "5")
     assert (status, err) == (1, "")
     said = " ".join(out.split())
-    assert (
-        "told for magnitude: all 12 trials that can be fitted reached 2.32x, " in said
-    )
+    assert "told for magnitude: all 12 trials that can be fitted reached 2.32x, " in said
     status, out, _ = cli("calibrate", str(folder.path), "--compression", "5000")
     assert status == 1
     assert "more was not reached" in " ".join(out.split())
