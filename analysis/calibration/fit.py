@@ -137,13 +137,18 @@ def calibrate(
         within: The loss that still counts as none; see `reached_table`.
 
     Raises:
-        UserError: If the sweep has no such method, or the knob did not vary.
+        UserError: If the sweep has no such method, none of its trials trained, or the knob did not vary.
     """
     if method not in summary.methods:
         raise UserError(
             f"--method {method}: the sweep {summary.record.name!r} has {text.join(summary.methods)}"
         )
     table, knobs = reached_table(summary, method, within)
+    if not (table["state"] == FITTED).any():
+        raise UserError(
+            f"no search trial of {method} in {summary.record.name!r} completed above chance, so there is "
+            "nothing to calibrate"
+        )
     found = _correlations(table, summary.record.config_columns)
     varied = [one.knob for one in found]
     name = by or (knobs.default if knobs.default in varied else None)

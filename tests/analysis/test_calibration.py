@@ -289,6 +289,13 @@ def test_the_trained_setting_is_the_best_on_validation_near_the_target() -> None
     assert setting.row["phase"] == ("confirm" if best == "rewa-0011" else "search")
 
 
+def test_trials_that_all_stayed_at_chance_are_told_as_such() -> None:
+    record = planted(grid(20), grid(20, 8, 4000))
+    record.frontier["metric"] = 0.0
+    with pytest.raises(UserError, match="no search trial of rewa in 'digits' completed above chance"):
+        calibrate(summarise(record), "rewa", [10.0])
+
+
 def test_test_values_choose_no_setting() -> None:
     record = planted(grid(20), grid(20, 8, 4000))
     scrambled = record.frontier.copy()
