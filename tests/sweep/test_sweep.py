@@ -132,6 +132,7 @@ def test_mlflow_has_each_training_once(run: Run) -> None:
     assert states == {"FINISHED": len(tables.runs) + 1}  # and the summary run
 
 
+@pytest.mark.slow
 def test_train_repeats_a_confirmed_training_bit_by_bit(run: Run) -> None:
     """The command that the report prints for a setting must give what the report says of it."""
     folder = min((run.folder / "confirm").glob("rewa-*"))
