@@ -13,7 +13,7 @@ from analysis.caveats import searched
 from analysis.chosen import in_use
 from analysis.evidence.fronts import method_fronts
 from analysis.hypervolume import (
-    DEFAULT_MAX_COMPRESSION,
+    box_end,
     hypervolume_table,
     ranking_note,
     references,
@@ -137,13 +137,8 @@ def search_rows(summary: Summary) -> list[dict[str, Any]]:
 def hypervolume_block(summary: Summary) -> dict[str, Any]:
     """Hypervolume per method and reference value."""
     metric, words = summary.metric, summary.words
-    objective = section(summary.record.meta, "objective")
-    cap = float(objective.get("max_compression") or 0.0)
-    if cap <= 1.0:
-        targets = summary.points["value"]
-        cap = float(targets.max()) if len(targets) else DEFAULT_MAX_COMPRESSION
-    cap = cap if cap > 1.0 else DEFAULT_MAX_COMPRESSION
-    own = objective.get("reference")
+    cap = box_end(summary.record.meta, summary.points)
+    own = section(summary.record.meta, "objective").get("reference")
     methods = [m for m in summary.methods if m in set(summary.points["method"])]
     table = hypervolume_table(summary.points, methods, references(metric, own), cap, metric)
     table = table.loc[:, (table > 0.0).any()]
