@@ -45,13 +45,11 @@ class Version:
         name: Of the registered model.
         number: Of the version.
         page: Its address after the UI's.
-        is_new: Whether it was made now.
     """
 
     name: str
     number: str
     page: str
-    is_new: bool
 
 
 @dataclass(frozen=True)
@@ -103,7 +101,7 @@ class Registry:
         """Return the version that holds this result already."""
         with told(self.uri):
             found = [v for v in self._versions(card.name) if v.tags.get(FINGERPRINT_TAG) == card.fingerprint]
-        return self._version(found[0], is_new=False) if found else None
+        return self._version(found[0]) if found else None
 
     def check_name(self, card: ModelCard, given: bool) -> None:
         """Refuse a name that another's registered model has.
@@ -197,7 +195,7 @@ class Registry:
                 await_creation_for=0,
                 model_id=logged.model_id,
             )
-        return self._version(version, is_new=True)
+        return self._version(version)
 
     def _tags(self, card: ModelCard) -> dict[str, str]:
         """Return the tags of run, model and version."""
@@ -230,10 +228,10 @@ class Registry:
         found = self.client.search_registered_models(f"name = '{name}'", max_results=1)
         return found[0] if found else None
 
-    def _version(self, version: ModelVersion, is_new: bool) -> Version:
+    def _version(self, version: ModelVersion) -> Version:
         number = str(version.version)
         page = f"/#/models/{quote(version.name)}/versions/{number}"
-        return Version(str(version.name), number, page, is_new)
+        return Version(str(version.name), number, page)
 
 
 @contextmanager
