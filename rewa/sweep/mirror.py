@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from rewa.credentials import brief
 from rewa.errors import UserError
 from rewa.record import RESULT_FILE
 from rewa.storage import Store
@@ -42,7 +43,7 @@ def fetch(store: Store, folder: SweepFolder) -> bool:
                 store.get(key, path)
         return True
     except Exception as error:
-        raise UserError(f"{store.uri}: cannot be read ({_brief(error)})") from None
+        raise UserError(f"{store.uri}: cannot be read ({brief(error)})") from None
 
 
 def check_same(store: Store, meta: dict[str, Any]) -> None:
@@ -72,7 +73,7 @@ def stored_meta(store: Store) -> dict[str, Any]:
                 return {}
             meta: dict[str, Any] = json.loads(path.read_text())
         except Exception as error:
-            raise UserError(f"{store.uri}/{SWEEP_FILE}: cannot be read ({_brief(error)})") from None
+            raise UserError(f"{store.uri}/{SWEEP_FILE}: cannot be read ({brief(error)})") from None
     return meta
 
 
@@ -119,7 +120,7 @@ class Mirror:
             self.store.put(self.folder.path / SWEEP_FILE, SWEEP_FILE)
             there = self.store.keys()
         except Exception as error:
-            log.warning("%s: cannot be written now (%s)", self.store.uri, _brief(error))
+            log.warning("%s: cannot be written now (%s)", self.store.uri, brief(error))
             there = {}
         for part in PARTS:
             for result in self.folder.path.glob(f"{part}/*/{RESULT_FILE}"):
@@ -135,12 +136,8 @@ class Mirror:
             self.unwritten.discard(training)
         except Exception as error:
             if not self.unwritten:
-                log.warning("%s: cannot be written now (%s)", self.store.uri, _brief(error))
+                log.warning("%s: cannot be written now (%s)", self.store.uri, brief(error))
             self.unwritten.add(training)
 
     def _key(self, path: Path) -> str:
         return path.relative_to(self.folder.path).as_posix()
-
-
-def _brief(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from rewa.atomic import replacing
 from rewa.checkpoint import identity_digest
+from rewa.credentials import brief
 from rewa.distributed import rank
 from rewa.methods import get_method
 from rewa.sealed_file import read_sealed, write_sealed
@@ -63,9 +64,9 @@ def keep_model(spec: TrialSpec, model: nn.Module | None) -> None:
             _write(path, whole)
             Store(spec.storage).put(path, key)
     except Exception as error:  # of disks and of storage providers
-        brief = (str(error).strip().splitlines() or [type(error).__name__])[0]
         warnings.warn(
-            f"{where}: the model's weights could not be kept ({brief}); the training counts", stacklevel=2
+            f"{where}: the model's weights could not be kept ({brief(error)}); the training counts",
+            stacklevel=2,
         )
 
 
@@ -95,8 +96,7 @@ def kept_model(
             if not store.get(key, copy):
                 return None
         except Exception as error:
-            brief = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            warnings.warn(f"{store.uri}/{key}: cannot be read ({brief})", stacklevel=2)
+            warnings.warn(f"{store.uri}/{key}: cannot be read ({brief(error)})", stacklevel=2)
             return None
         return _read(copy, f"{store.uri}/{key}", identity)
 
@@ -158,8 +158,7 @@ def _read(path: Path, shown: str, identity: str) -> State | None:
         whole = read_sealed(path)
         kind, owner, state = whole["format"], whole["identity"], whole["model"]
     except Exception as error:  # torch raises many kinds for a damaged file
-        brief = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        warnings.warn(f"{shown}: cannot be read ({brief}); passed over", stacklevel=3)
+        warnings.warn(f"{shown}: cannot be read ({brief(error)}); passed over", stacklevel=3)
         return None
     if (kind, owner) != (FORMAT, identity):
         warnings.warn(f"{shown}: is another training's or version's; passed over", stacklevel=3)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rewa.checkpoint import CheckpointFile, State
+from rewa.credentials import brief
 from rewa.storage import Store
 
 
@@ -64,5 +65,4 @@ class StoredCheckpoint(CheckpointFile):
         return super()._read()
 
     def _warn(self, what: str, error: Exception) -> None:
-        brief = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        warnings.warn(f"checkpoint {self.key} in {self.store.uri} {what} ({brief})", stacklevel=2)
+        warnings.warn(f"checkpoint {self.key} in {self.store.uri} {what} ({brief(error)})", stacklevel=2)
