@@ -57,7 +57,11 @@ def checkpoint_on_full_disk(ground: Ground) -> None:
 
 
 def results_on_full_disk(ground: Ground) -> None:
-    """Fill the disk of the results, and free it after the sweep has stopped (or waited) for a while."""
+    """Fill the disk of the results, and free it after the sweep has stopped (or waited) for a while.
+
+    What trainings delete meanwhile, such as their checkpoints, is filled again: else the disk would not be
+    full, and a quick sweep would be over before it is freed.
+    """
     ground.out.mkdir(exist_ok=True)
     ground.stack.enter_context(small_disk(ground.out, 8192))
     ground.begin()
@@ -66,7 +70,11 @@ def results_on_full_disk(ground: Ground) -> None:
     ground.strike(lambda: _fill(filler))
     driver, deadline = ground.driver, time.monotonic() + FULL_AFTER
     while driver.status is None and time.monotonic() < deadline:
-        time.sleep(0.05)
+        _fill(filler)
+        time.sleep(0.005)
+    in_time = ground.count() - len(ground.before)
+    most = ground.plan.at_once * ground.plan.pack
+    ground.promise(in_time <= most, f"the full disk: {in_time} results were written on it")
     if driver.status is not None:
         ground.promise(driver.status == 1, f"the full disk ended the sweep with status {driver.status}")
         said = driver.out + driver.err
@@ -77,8 +85,8 @@ def results_on_full_disk(ground: Ground) -> None:
 
 
 def _fill(path: Path) -> None:
-    """Write to a file until the disk is full."""
-    with path.open("wb", buffering=0) as file:
+    """Add to a file until the disk is full."""
+    with path.open("ab", buffering=0) as file:
         block = bytes(4096)
         try:
             while True:
