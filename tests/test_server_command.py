@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.faults.servers import free_port
 from rewa import server_command
 from rewa.errors import UserError
 from rewa.server_command import check_database, find_store, is_loopback
@@ -38,12 +39,6 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], dict[str, s
 
     monkeypatch.setattr(server_command, "run_server", run)
     return calls
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_a_taken_port_is_told(cli: Cli) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import random
 import secrets
 import shutil
 import signal
@@ -38,10 +39,16 @@ def missing_postgres() -> str | None:
 
 
 def free_port() -> int:
-    """Return a port of loopback that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port of loopback that nothing listens on.
+
+    It is none of those that the system gives to outgoing connections (from 32768 on Linux): one of these
+    could take it while a server is down, which then could not start again. Ray's workers use 10002 to 19999.
+    """
+    for port in random.SystemRandom().sample(range(20000, 32768), 100):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("no free port from 20000 to 32767")
 
 
 class Postgres:

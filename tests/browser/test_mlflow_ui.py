@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from tiny_sweep import make_sweep
 from toy_records import record
 
 from analysis import report
+from benchmarks.faults.servers import free_port
 from rewa.mlflow_view import METHODS_VIEW, RUNS_VIEW, SEARCH_VIEW, method_colour, view_url
 from rewa.register_command import register_model
 from rewa.run_payload import CurvePoint
@@ -112,12 +112,6 @@ def batch_norm_sweep(uri: str, folder: Path) -> str:
     page.write_text("<p>hello</p>")
     log_report(uri, "normed", [page], curves)
     return tracker.experiment_id
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_until_healthy(server: subprocess.Popen[str], base: str) -> None:
