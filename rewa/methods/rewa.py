@@ -7,7 +7,7 @@ from torch import nn
 from torch.optim.optimizer import Optimizer
 
 from rewa.methods.base import GradientConfig, GradientMethod
-from rewa.optim import ROUNDING, ReWA, param_groups
+from rewa.optim import ROUNDING, SMALLEST_M, ReWA, param_groups
 from rewa.theory import decay_budget
 
 
@@ -26,7 +26,7 @@ class ReWAConfig(GradientConfig):
 
 
 def check_powers(K: float, M: float) -> None:
-    """Refuse an M above K - 1.
+    """Refuse an M above K - 1, or one that float32 cannot tell from 0.
 
     Raises:
         ValueError: Saying so, for pydantic to pass on.
@@ -35,6 +35,8 @@ def check_powers(K: float, M: float) -> None:
         raise ValueError(
             f"M = {M:g} is larger than K - 1 = {K - 1:g}; the adaptive rate needs 0 <= M <= K - 1"
         )
+    if 0 < M < SMALLEST_M:
+        raise ValueError(f"M = {M:g} is too small: below {SMALLEST_M:g} it must be 0")
 
 
 class ReWAMethod(GradientMethod):

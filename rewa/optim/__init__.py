@@ -1,7 +1,7 @@
 """Optimizers for sparse training; needs torch only."""
 
 from rewa.kernels import X_FLOOR
-from rewa.optim.checks import ROUNDING
+from rewa.optim.checks import ROUNDING, SMALLEST_M
 from rewa.optim.groups import param_groups, prunable_modules, prunable_weights
 from rewa.optim.l1_sgd import L1SGD
 from rewa.optim.power import signed_power, signed_root
@@ -11,6 +11,7 @@ from rewa.optim.rewa_adamw import ReWAAdamW
 __all__ = [
     "L1SGD",
     "ROUNDING",
+    "SMALLEST_M",
     "X_FLOOR",
     "ReWA",
     "ReWAAdamW",

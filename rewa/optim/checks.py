@@ -12,6 +12,10 @@ Group = dict[str, Any]
 ROUNDING = 1e-9
 """Relative room for K - 1 computed in floating point: 2.3 - 1 is a little less than 1.3."""
 
+SMALLEST_M = 1e-30
+"""Least M above 0: in float32 a smaller one is a subnormal or zero, and whether y = 0 can be left, which
+M = 0 allows and M > 0 does not, would depend on the kernel."""
+
 
 def non_negative(group: Group, *names: str) -> None:
     """Refuse values that are negative or not finite."""
@@ -38,9 +42,11 @@ def learning_rate(group: Group) -> None:
 
 
 def powers(group: Group) -> None:
-    """Refuse K below 1 and M outside [0, K - 1]."""
+    """Refuse K below 1, M outside [0, K - 1], and an M that float32 cannot tell from 0."""
     K, M = group["K"], group["M"]
     if not (K >= 1 and math.isfinite(K)):
         raise ValueError(f"K = {K} is out of range: it must be finite and >= 1.")
     if not 0 <= M <= (K - 1) * (1 + ROUNDING):
         raise ValueError(f"M = {M} is out of range: it must satisfy 0 <= M <= K - 1 = {K - 1}.")
+    if 0 < M < SMALLEST_M:
+        raise ValueError(f"M = {M} is out of range: below {SMALLEST_M:g} it must be 0.")

@@ -275,6 +275,13 @@ def test_rewa_refuses_an_M_above_K_minus_1() -> None:
     assert create("rewa", K=3, M=2).config.M == 2
 
 
+@pytest.mark.parametrize("method", ["rewa", "rewa_adamw"])
+def test_an_M_that_float32_cannot_tell_from_0_is_refused(method: str) -> None:
+    with pytest.raises(UserError, match=r"M = 1e-40 is too small: below 1e-30 it must be 0"):
+        create(method, K=3, M=1e-40)
+    assert create(method, K=3, M=0).config.M == 0
+
+
 def test_rewa_settings_reach_the_weights_and_not_the_biases() -> None:
     model, _, _ = tiny()
     optimizer = create("rewa", K=5, M=1.5, epsilon=0.01, weight_decay=0.2).prepare(model)

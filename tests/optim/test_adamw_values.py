@@ -19,6 +19,7 @@ BAD: list[tuple[dict[str, Any], str, float, str]] = [
     *(({"lr": v}, "lr", v, FINITE) for v in (-0.1, NAN, INF, -INF)),
     *(({"K": v}, "K", v, "it must be finite and >= 1.") for v in (0.99, 0, -3, NAN, INF)),
     *(({"M": v}, "M", v, "it must satisfy 0 <= M <= K - 1 = 8.") for v in (-0.1, 8.5, 9, NAN, INF)),
+    *(({"M": v}, "M", v, "below 1e-30 it must be 0.") for v in (5e-324, 1e-40, 9e-31)),
     *(({"epsilon": v}, "epsilon", v, FINITE) for v in (-1e-9, NAN, INF)),
     *(({"eps": v}, "eps", v, FINITE) for v in (-1e-9, NAN, INF)),
     *(({"weight_decay": v}, "weight_decay", v, FINITE) for v in (-1e-9, NAN, INF)),

@@ -110,14 +110,18 @@ def test_radius_against_a_scan(K: float, share: float, epsilon: float, push: flo
         ratio = 0.0 if epsilon == 0 else power - np.logaddexp(power, math.log(epsilon))
         return np.asarray(math.log(push) + M * log_y + ratio > log_y + 1e-9)
 
+    touching = epsilon > 0 and M < 1  # the two roots may be too close for a step between them
     if radius == 0:
-        assert crosses(np.linspace(-1e6, -1e5, 10)).all() or M > 1  # M > 1: radius below the smallest float
+        at_zero = M if epsilon == 0 else M + K - 1  # the longest step is like this power of y
+        if at_zero < 1:
+            assert crosses(np.linspace(-1e6, -1e5, 10)).all()
+        else:  # the radius is below the smallest float
+            assert crosses(np.linspace(-2e4, -744, 100_000)).any() or touching
     elif radius == math.inf:
         assert not crosses(np.linspace(-700, 700, 10_001)).any()
     else:
         inside = math.log(radius) - np.logspace(-4, 3, 10_000)
         assert not crosses(inside).any()
-        touching = epsilon > 0 and M < 1  # the two roots may be too close for a step between them
         assert crosses(math.log(radius) + np.logspace(-4, 0, 10_000)).any() or touching
 
 
