@@ -52,12 +52,25 @@ def render(
 @cache
 def environment() -> jinja2.Environment:
     """The templates of the page; texts are escaped, and a name that is not given is an error."""
-    return jinja2.Environment(
+    made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
+    )
+    made.filters["in_words"] = in_words
+    return made
+
+
+def in_words(command: str) -> Markup:
+    """Return a command with its words in spans: a browser breaks lines at their hyphens otherwise.
+
+    An option and what follows it are one word; the text itself stays as it was, to be copied.
+    """
+    parts = re.findall(r"\s+|--\S+(?: (?!-)\S+)?|\S+", command)
+    return Markup("").join(
+        part if part.isspace() else Markup('<span class="w">{}</span>').format(part) for part in parts
     )
 
 

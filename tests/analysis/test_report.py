@@ -6,6 +6,7 @@ import io
 import math
 import re
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -51,7 +52,12 @@ PNG = figures.png
 
 def page(record: Record, output: Path) -> str:
     write_report(record, output)
-    return (output / "report.html").read_text()
+    return read(output)
+
+
+def read(folder: Path) -> str:
+    """The page without the spans around a command's words."""
+    return re.sub(r'<span class="w">(.*?)</span>', r"\1", (folder / "report.html").read_text())
 
 
 def lead(html: str) -> str:
@@ -163,7 +169,7 @@ def test_page_says_who_leads_first(written: Path) -> None:
 
 
 def test_page_has_commands_facts_and_space(written: Path) -> None:
-    html = (written / "report.html").read_text()
+    html = read(written)
     assert "rewa train digits rewa --set lr=0.0" in html
     assert "--epochs 40 --seed 1" in html
     assert "1\u202f078 train, 359 val, 360 test" in html
@@ -249,6 +255,24 @@ def test_edges_render(record: Record, tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(rendering, "frontier_item", frontier_item)
     write_report(record, tmp_path)
     assert (tmp_path / "frontier.png").read_bytes().startswith(b"\x89PNG\r\n")
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (
+            "rewa train digits rewa --set K=9 --seed 1",
+            ["rewa", "train", "digits", "rewa", "--set K=9", "--seed 1"],
+        ),
+        ("--resume --set a='<b  c>' --x -1", ["--resume", "--set a='<b", "c>'", "--x", "-1"]),
+        ("lr=1e-05 K=9", ["lr=1e-05", "K=9"]),
+        ("", []),
+    ],
+)
+def test_a_command_in_words_is_the_same_text(command: str, words: list[str]) -> None:
+    html = rendering.in_words(command)
+    assert unescape(re.sub(r"</?span[^>]*>", "", html)) == command
+    assert [unescape(word) for word in re.findall(r'<span class="w">(.*?)</span>', html)] == words
 
 
 def test_hand_made_runs(tmp_path: Path) -> None:

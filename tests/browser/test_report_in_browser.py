@@ -51,6 +51,15 @@ COLOURS = """() => {
 }"""
 
 
+SELECTED = """() => [...document.querySelectorAll("#commands pre")].map((one) => {
+  getSelection().selectAllChildren(one);
+  return [one.textContent, getSelection().toString()];
+})"""
+BROKEN = """() => [...document.querySelectorAll("#commands .w")].filter((one) => one.offsetParent)
+  .filter((one) => one.offsetHeight > 1.5 * parseFloat(getComputedStyle(one).lineHeight))
+  .map((one) => one.innerText)"""
+
+
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Addresses of pages: of accuracies, linked to MLflow; of errors; with everything there can be."""
@@ -110,6 +119,20 @@ def test_it_fits_its_screen(open_page: OpenPage, written: dict[str, str], name: 
             table.scrollWidth > innerWidth && !table.closest('.scroll')).length"""
     )
     assert wide == 0, "wide tables scroll by themselves"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [WIDE, PHONE])
+def test_commands_break_between_options_and_are_copied_whole(
+    open_page: OpenPage, written: dict[str, str], width: int
+) -> None:
+    page = open_page(written["accuracy"], width, 800)
+    page.evaluate(UNFOLD, True)
+    commands = page.evaluate(SELECTED)
+    assert commands
+    for command, copied in commands:
+        assert copied == command
+    assert page.evaluate(BROKEN) == []
 
 
 @pytest.mark.slow
