@@ -16,6 +16,8 @@ from rewa.training import TrainingResult, fit
 from rewa.workloads.base import WorkloadConfig
 from rewa.workloads.digits import Digits
 
+pytestmark = pytest.mark.slow  # tests/optim/test_distributed.py is the quick one
+
 METHODS = {
     "rewa": {"lr": 0.1, "K": 5, "M": 1.5, "weight_decay": 1e-3},
     "spred": {"lr": 0.1, "weight_decay": 1e-4},
