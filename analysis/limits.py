@@ -43,7 +43,7 @@ def zoom_limits(points: pd.DataFrame, dense: Dense | None, metric: Metric) -> tu
         dense: The dense reference.
         metric: What is measured.
     """
-    return _share_zoom(points, dense) if metric.is_share else _error_zoom(points, metric)
+    return _share_zoom(points, dense, metric) if metric.is_share else _error_zoom(points, metric)
 
 
 def whole_limits(points: pd.DataFrame, metric: Metric) -> tuple[float, float]:
@@ -54,19 +54,19 @@ def whole_limits(points: pd.DataFrame, metric: Metric) -> tuple[float, float]:
     return min(ends) - margin, max(ends) + margin
 
 
-def _share_zoom(points: pd.DataFrame, dense: Dense | None) -> tuple[float, float]:
+def _share_zoom(points: pd.DataFrame, dense: Dense | None, metric: Metric) -> tuple[float, float]:
     """The zoom on a share.
 
     From the highest seed or dense down to where the second best method stands, over the targets up
     to 200x at which it is within 10 points of the top; at least 3 points. Neither controls nor
     collapsed methods stretch it.
     """
-    known = points.dropna(subset=["test_metric_mean"])
+    known = points[np.isfinite(points["test_metric_mean"].astype(float))]
     if known.empty:
         return 0.0, 1.0
     reference = dense.test if dense is not None and np.isfinite(dense.test) else 0.0
     top = max(float(known["test_metric_mean"].max()), reference)
-    highest = max(reference, *(max(values) for values in known["test_values"]))
+    highest = max(reference, *_finite(known, metric))
     rivals = _rivals(known)
     seconds = [
         float(group["test_metric_mean"].nlargest(2).min())

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from bokeh.core.types import ID
+from bokeh.core.validation import silence
+from bokeh.core.validation.warnings import MISSING_RENDERERS
 from bokeh.embed import json_item
 from bokeh.models import (
     BoxZoomTool,
@@ -36,6 +38,8 @@ from analysis.styles import Style
 from analysis.summary import Summary
 from analysis.tables import CONTROLS
 from analysis.wording import Wording
+
+silence(MISSING_RENDERERS)  # a sweep without a result has an empty figure, and its page says why
 
 TARGET = "frontier-plot"
 """Id of the page's element that the figure is put into."""

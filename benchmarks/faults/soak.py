@@ -51,6 +51,8 @@ def soak(ground: Ground, every: float, seed: int, told: Callable[[int], None] = 
             continue
         if now - last < every or now - training_since < SETTLED or count >= ground.plan.trainings:
             continue
+        if not workers:  # between trainings: the kill comes with the next one, rather than not at all
+            continue
         last = now
         if draw.random() < 0.5:
             ground.strike(ground.driver.kill)
@@ -58,7 +60,7 @@ def soak(ground: Ground, every: float, seed: int, told: Callable[[int], None] = 
             ground.start()
             killed.append("driver")
             training_since = None
-        elif workers:
+        else:
             victim = draw.choice(workers)
             ground.strike(lambda pid=victim: kill_process(pid))  # type: ignore[misc]
             killed.append("worker")

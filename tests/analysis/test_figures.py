@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
@@ -91,6 +93,13 @@ def test_zoom_shows_the_rivals_and_not_the_collapse() -> None:
 
 def test_zoom_of_nothing_is_everything() -> None:
     assert zoom_limits(pd.DataFrame({"test_metric_mean": []}), None, ACCURACY) == (0.0, 1.0)
+
+
+def test_values_that_are_not_finite_do_not_zoom() -> None:
+    """A sweep without its description is taken for one of accuracies; its values may be errors."""
+    summary = summarise(make_record({"rewa": flat(0.9), "zeta": flat(0.8), "spred": flat(math.inf)}, meta={}))
+    without = summary.points[summary.points["method"] != "spred"]
+    assert zoom_limits(summary.points, None, ACCURACY) == zoom_limits(without, None, ACCURACY)
 
 
 def test_png_is_the_same_every_time() -> None:

@@ -126,9 +126,10 @@ def test_names_cannot_break_out_of_the_script_element() -> None:
     assert "init=</script>" in sources(json.loads(text), "dots")[0]["setting"][0]
 
 
-def test_an_empty_sweep_has_a_figure_too() -> None:
+def test_an_empty_sweep_has_a_figure_too(caplog: pytest.LogCaptureFixture) -> None:
     item, _, _ = item_of(make_record({}, meta={}))
     assert not sources(item, "dots")
+    assert not caplog.records
 
 
 def test_methods_keep_their_colours_and_have_different_markers() -> None:
