@@ -6,6 +6,7 @@ What it survives is in tests/faults.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -64,7 +65,7 @@ def tiny_space(path: Path) -> None:
     """The default search space with a small budget."""
     text = find_space("digits").read_text()
     text = text.replace("epochs: 100", "epochs: 4").replace("trials: 40", f"trials: {TRIALS}")
-    text = text.replace("{settings: 3, seeds: 3}", f"{{settings: {SETTINGS}, seeds: {SEEDS}}}")
+    text = re.sub(r"confirm: \{.*?\}", f"confirm: {{settings: {SETTINGS}, seeds: {SEEDS}}}", text)
     path.write_text(text)
 
 
