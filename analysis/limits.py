@@ -43,18 +43,18 @@ def zoom_limits(points: pd.DataFrame, dense: Dense | None, metric: Metric) -> tu
         dense: The dense reference.
         metric: What is measured.
     """
-    return _share_zoom(points, dense, metric) if metric.is_share else _error_zoom(points, metric)
+    return _share_zoom(points, dense) if metric.is_share else _error_zoom(points, metric)
 
 
 def whole_limits(points: pd.DataFrame, metric: Metric) -> tuple[float, float]:
     """Range that holds everything, cut values included; for metrics that are no shares."""
-    best = metric.best([metric.ideal, *_finite(points, metric)])
+    best = metric.best([metric.ideal, *_finite(points)])
     ends = [best, metric.chance - 0.5 * (metric.ideal - metric.chance)]
     margin = 0.04 * abs(ends[1] - ends[0])
     return min(ends) - margin, max(ends) + margin
 
 
-def _share_zoom(points: pd.DataFrame, dense: Dense | None, metric: Metric) -> tuple[float, float]:
+def _share_zoom(points: pd.DataFrame, dense: Dense | None) -> tuple[float, float]:
     """The zoom on a share.
 
     From the highest seed or dense down to where the second best method stands, over the targets up
@@ -66,7 +66,7 @@ def _share_zoom(points: pd.DataFrame, dense: Dense | None, metric: Metric) -> tu
         return 0.0, 1.0
     reference = dense.test if dense is not None and np.isfinite(dense.test) else 0.0
     top = max(float(known["test_metric_mean"].max()), reference)
-    highest = max(reference, *_finite(known, metric))
+    highest = max(reference, *_finite(known))
     rivals = _rivals(known)
     seconds = [
         float(group["test_metric_mean"].nlargest(2).min())
@@ -89,7 +89,7 @@ def _error_zoom(points: pd.DataFrame, metric: Metric) -> tuple[float, float]:
     losses = losses[np.isfinite(losses)]
     if losses.empty:
         return whole_limits(points, metric)
-    start = -metric.gain(metric.best([metric.ideal, *_finite(points, metric)]), 0.0)
+    start = -metric.gain(metric.best([metric.ideal, *_finite(points)]), 0.0)
     near = losses[_rivals(known).index.intersection(losses.index)]
     near = near[near <= max(losses.min(), -metric.gain(metric.ideal, 0.0)) + NEAR * span]
     end = max(near.max() if len(near) else losses.min(), start + 0.05 * span)
@@ -98,7 +98,7 @@ def _error_zoom(points: pd.DataFrame, metric: Metric) -> tuple[float, float]:
     return ends if metric.direction == "min" else (-ends[1], -ends[0])
 
 
-def _finite(points: pd.DataFrame, metric: Metric) -> list[float]:
+def _finite(points: pd.DataFrame) -> list[float]:
     """Test values of all seeds that can be drawn."""
     return [v for v in chain.from_iterable(points["test_values"]) if math.isfinite(v)]
 
