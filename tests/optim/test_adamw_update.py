@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 import torch
+from exponents import exponents
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from rewa import ReWAAdamW
-from rewa.optim import SMALLEST_M
 
 KERNELS = {
     "loop": {"foreach": False, "fused": False},
@@ -116,7 +116,7 @@ def any_setting(draw: st.DrawFn) -> Setting:
     return Setting(
         lr=draw(st.sampled_from([0.0, 0.00317, 0.0371, 0.2113])),
         K=K,
-        M=draw(whole | st.floats(0.0, K - 1).filter(lambda M: M == 0 or M >= SMALLEST_M)),
+        M=draw(whole | exponents(K)),
         epsilon=draw(st.sampled_from([0.0, 1e-3, 0.1, 2.0])),
         betas=(draw(st.sampled_from([0.0, 0.5, 0.9])), draw(st.sampled_from([0.5, 0.9, 0.999]))),
         eps=draw(st.sampled_from([1e-8, 1e-3, 1.0])),

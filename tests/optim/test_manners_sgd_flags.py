@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 import torch
+from exponents import exponents
 from hypothesis import assume, given, reject, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from rewa import ReWA
-from rewa.optim import SMALLEST_M
 
 KERNELS = {
     "loop": {"foreach": False, "fused": False},
@@ -94,7 +94,7 @@ def any_setting(draw: st.DrawFn) -> Setting:
     return Setting(
         lr=draw(st.sampled_from([0.0, 0.00317, 0.0371, 0.2113])),
         K=K,
-        M=draw(whole | st.floats(0.0, K - 1).filter(lambda M: M == 0 or M >= SMALLEST_M)),
+        M=draw(whole | exponents(K)),
         epsilon=draw(st.sampled_from([0.0, 1e-3, 0.1, 2.0])),
         weight_decay=draw(st.sampled_from([0.0, 1e-3, 0.2])),
         momentum=momentum,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from exponents import exponents
 from hypothesis import assume, example, given, reject, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -81,7 +82,7 @@ def any_setting(draw: st.DrawFn) -> Setting:
     return Setting(
         lr=draw(st.floats(0.0, 0.3)),
         K=K,
-        M=draw(whole | st.floats(0.0, K - 1).filter(lambda M: M == 0 or M >= SMALLEST_M)),
+        M=draw(whole | exponents(K)),
         epsilon=draw(st.sampled_from([0.0, 1e-3, 0.1, 2.0])),
         weight_decay=draw(st.sampled_from([0.0, 1e-3, 0.2])),
         momentum=draw(st.sampled_from([0.0, 0.5, 0.9])),

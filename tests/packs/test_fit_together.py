@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from exponents import exponents
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from outcomes import (
@@ -23,7 +24,6 @@ from outcomes import (
 
 from rewa.finetuning import FineTuning
 from rewa.methods import get_method
-from rewa.optim import SMALLEST_M
 from rewa.outcome import TrainingResult, Watch
 from rewa.packs import Training, can_pack, fit_one, fit_together, together
 from rewa.training import fit
@@ -75,8 +75,8 @@ def test_which_methods_are_packed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 POWERS = st.one_of(
     st.integers(1, 12).flatmap(lambda K: st.tuples(st.just(float(K)), st.integers(0, K - 1))),
-    st.floats(1, 9).flatmap(lambda K: st.tuples(st.just(K), st.floats(0, K - 1))),
-).filter(lambda powers: powers[1] == 0 or powers[1] >= SMALLEST_M)
+    st.floats(1, 9).flatmap(lambda K: st.tuples(st.just(K), exponents(K))),
+)
 SHARED = {"lr": st.floats(1e-3, 0.05), "momentum": st.sampled_from([0.0, 0.5, 0.9])}
 DECAYED = {**SHARED, "weight_decay": st.sampled_from([0.0, 1e-3, 0.1])}
 EPSILON = st.one_of(st.just(0.0), st.floats(1e-4, 1))
