@@ -10,13 +10,18 @@ export PYTHONUNBUFFERED := 1
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# pip names a full disk in its last line only, below hundreds of others, and not which disk.
+FREE_DISK := df -Pk . "$${TMPDIR:-/tmp}" | awk 'NR > 1 && $$4 < 8388608 && !told[$$6]++ \
+  { printf "%s has %.1f GB free; installing rewa needs about 8 GB there. Free some and run make again.\n", $$6, $$4 / 1048576 }' >&2
+
 # Installs the exact tested set, again only when pyproject.toml or constraints.txt changed.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "rewa needs Python 3.11 or newer; $(PYTHON) is older. Try: make PYTHON=python3.12"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	@echo 'installing into $(VENV): about three minutes, 6 GB'
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@echo 'installing into $(VENV): about three minutes, 7.5 GB'
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]' \
+	  || { $(FREE_DISK); exit 2; }
 	@$(BIN)/python -m rewa.packs
 	@touch $@
 
