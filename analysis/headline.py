@@ -158,7 +158,7 @@ def _group_clause(group: Sequence[Standing], words: Wording) -> str:
     """Tell ratios of one kind in one clause."""
     one = group[0]
     ratios = text.join([f"{at.ratio:.0f}x" for at in group])
-    reached = text.join([words.value(at.entries[0].mean) for at in group])
+    reached = text.in_turn([words.value(at.entries[0].mean) for at in group])
     if one.collapsed:
         tops = [text.join([entry.method for entry in at.tied]) for at in group]
         best = "; ".join(
@@ -170,7 +170,7 @@ def _group_clause(group: Sequence[Standing], words: Wording) -> str:
     if len(one.tied) > 1:
         clause = f"at {ratios} {text.join([e.method for e in one.tied])} tie ({reached})"
     else:
-        leads = text.join([words.size(at.lead.difference) for at in group])
+        leads = text.in_turn([words.size(at.lead.difference) for at in group])
         clause = (
             f"at {ratios} {one.entries[0].method} leads {one.entries[1].method} by {leads}{words.points} "
             f"({reached}; {one.lead.verdict})"

@@ -20,6 +20,11 @@ def join(parts: Sequence[str]) -> str:
     return f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
+def in_turn(parts: Sequence[str]) -> str:
+    """Write what belongs to each of several things as a list; once where all are the same."""
+    return join(parts if len(set(parts)) > 1 else parts[:1])
+
+
 def span(parts: Sequence[str]) -> str:
     """First and last of some ordered texts."""
     if not parts:

@@ -71,8 +71,8 @@ class Wording:
         return f"{self.size(lead)} {self.comparative} than {rival}"
 
     def behind(self, *gaps: float) -> str:
-        """Write ``7.0 and 6.0 points behind`` or ``0.157 and 0.2 behind``."""
-        sizes = text.join([self.size(gap) for gap in gaps])
+        """Write ``7.0 and 6.0 points behind`` or ``0.157 and 0.2 behind``; equal sizes once."""
+        sizes = text.in_turn([self.size(gap) for gap in gaps])
         return f"{sizes} points behind" if self.metric.is_share else f"{sizes} behind"
 
     @property

@@ -47,6 +47,9 @@ def test_command_quotes_text_and_leaves_out_what_is_unknown() -> None:
         (text.duration(5025), "1 h 24 min"),
         (text.join(["a", "b", "c"]), "a, b and c"),
         (text.join([]), ""),
+        (text.in_turn(["1", "2", "1"]), "1, 2 and 1"),
+        (text.in_turn(["1", "1", "1"]), "1"),
+        (text.in_turn([]), ""),
         (
             [text.ordinal(n) for n in (1, 2, 3, 4, 11, 22)],
             ["1st", "2nd", "3rd", "4th", "11th", "22nd"],
