@@ -7,7 +7,9 @@ import pandas as pd
 from analysis import text
 from analysis.chosen import in_use
 from analysis.merged import merged_caveats, merged_sweeps
-from analysis.tables import DENSE, SweepRecord, all_methods
+from analysis.pareto import best_attained
+from analysis.tables import DENSE, SweepRecord, all_methods, headline_ratios
+from analysis.torn import torn_settings
 from rewa.metric import Metric
 
 
@@ -27,6 +29,7 @@ def caveats(record: SweepRecord, settings: pd.DataFrame, metric: Metric) -> list
         *_missing(methods, settings),
         *_unconfirmed(settings),
         *_lost_seeds(in_use(record.runs, record.meta), settings),
+        *torn_settings(best_attained(settings, metric), metric, headline_ratios(record.meta)),
         *_single_seed(settings),
         *_uneven_trials(record),
         *merged_caveats(record.meta),

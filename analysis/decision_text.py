@@ -15,6 +15,7 @@ from analysis.pareto import Dense
 from analysis.questions import allowed, attained
 from analysis.standing import standing
 from analysis.summary import Summary
+from analysis.torn import torn_text
 
 Row = Mapping[Hashable, Any]
 
@@ -52,6 +53,8 @@ def notes(decision: Decision) -> list[str]:
             f"Not confirmed on fresh seeds: {text.join(bare)}. These numbers come from the runs that were "
             "selected on, so they are partly luck."
         )
+    rows = decision.answers.to_dict("records")
+    found += filter(None, (torn_text(row, summary.points, summary.metric) for row in rows))
     return found
 
 
@@ -63,7 +66,8 @@ def reached(row: Row, summary: Summary) -> str:
     mean = words.mean_std(float(row["test_metric_mean"]), float(row["test_metric_std"]))
     unit = " %" if summary.metric.is_share else ""
     seeds = f"{len(values)} {'seed' if len(values) == 1 else 'seeds'}"
-    spread = f", {extremes(row, summary)}" if len(values) > 1 else ""
+    span = extremes(row, summary)
+    spread = f", {span if ' to ' in span else f'all {span}'}" if len(values) > 1 else ""
     bare = "" if row["phase"] == "confirm" else ", not confirmed"
     return f"{mean}{unit} on test ({seeds}{spread}{bare})"
 
@@ -73,8 +77,7 @@ def extremes(row: Row, summary: Summary) -> str:
     values = [float(value) for value in row["test_values"]]
     if not values:
         return text.DASH
-    low, high = summary.words.value(min(values)), summary.words.value(max(values))
-    return f"{low.removesuffix(' %')} to {high}"
+    return summary.words.span(values)
 
 
 def _at_ratio(decision: Decision, row: Row) -> str:

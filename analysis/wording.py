@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis import text
@@ -36,6 +37,11 @@ class Wording:
         if self.metric.is_share and math.isfinite(value):
             return text.percent(value)
         return self._number(value)
+
+    def span(self, values: Sequence[float]) -> str:
+        """Write the least and the largest value: ``96.4 to 96.9 %``; once where they read the same."""
+        low, high = self.value(min(values)), self.value(max(values))
+        return high if low == high else f"{low.removesuffix(' %')} to {high}"
 
     def mean_std(self, mean: float, std: float) -> str:
         """Write ``97.1 ± 0.2`` (percent) or ``1.043 ± 0.002``; a plain number has no spread of 0."""
