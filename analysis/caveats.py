@@ -7,29 +7,27 @@ import pandas as pd
 from analysis import text
 from analysis.chosen import in_use
 from analysis.merged import merged_caveats, merged_sweeps
-from analysis.pareto import best_attained
-from analysis.tables import DENSE, SweepRecord, all_methods, headline_ratios
+from analysis.summary import Summary
+from analysis.tables import DENSE, SweepRecord, all_methods
 from analysis.torn import torn_settings
 from rewa.metric import Metric
 
 
-def caveats(record: SweepRecord, settings: pd.DataFrame, metric: Metric) -> list[str]:
+def caveats(summary: Summary) -> list[str]:
     """Collect the sentences.
 
     Args:
-        record: The sweep.
-        settings: What `mean_frontier` returned for ratios.
-        metric: What is measured.
+        summary: What `summarise` returned.
 
     Returns:
         One sentence per thing that weakens or explains the comparison; empty when nothing does.
     """
-    methods = all_methods(record)
+    record, settings, metric = summary.record, summary.settings, summary.metric
     return [
-        *_missing(methods, settings),
+        *_missing(summary.methods, settings),
         *_unconfirmed(settings),
         *_lost_seeds(in_use(record.runs, record.meta), settings),
-        *torn_settings(best_attained(settings, metric), metric, headline_ratios(record.meta)),
+        *torn_settings(summary.points, metric, summary.ratios),
         *_single_seed(settings),
         *_uneven_trials(record),
         *merged_caveats(record.meta),

@@ -66,8 +66,8 @@ def reached(row: Row, summary: Summary) -> str:
     mean = words.mean_std(float(row["test_metric_mean"]), float(row["test_metric_std"]))
     unit = " %" if summary.metric.is_share else ""
     seeds = f"{len(values)} {'seed' if len(values) == 1 else 'seeds'}"
-    span = extremes(row, summary)
-    spread = f", {span if ' to ' in span else f'all {span}'}" if len(values) > 1 else ""
+    alike = len({words.value(value) for value in values}) == 1
+    spread = f", {'all ' if alike else ''}{words.span(values)}" if len(values) > 1 else ""
     bare = "" if row["phase"] == "confirm" else ", not confirmed"
     return f"{mean}{unit} on test ({seeds}{spread}{bare})"
 

@@ -40,7 +40,7 @@ def context(summary: Summary, reports: Mapping[str, str] | None = None) -> dict[
         "threshold_metric": metric.name.capitalize() if metric.is_share else f"Test {metric.name}",
         "in_percent": ", in percent" if metric.is_share else "",
         "headline": summary.headline,
-        "caveats": caveats(record, summary.settings, metric),
+        "caveats": caveats(summary),
         "denominator": denominator(record.meta),
         "dense": summary.dense,
         "references_note": references_note(summary),

@@ -37,7 +37,7 @@ def markdown(summary: Summary) -> str:
             metric=summary.metric.name,
             unit=" %" if summary.metric.is_share else "",
             headline=summary.headline,
-            caveats=caveats(record, summary.settings, summary.metric),
+            caveats=caveats(summary),
             dense=summary.dense,
             dense_text="" if summary.dense is None else summary.words.value(summary.dense.test),
             choices=choices,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -165,8 +166,8 @@ def test_front_leaves_out_what_has_no_skill(full: Summary) -> None:
 def test_an_error_without_a_dense_net_has_no_caveat() -> None:
     summary = sweep({"rewa": rise(1.1), "lasso": rise(1.2)}, methods=["rewa"], trials_per_method=2)
     assert summary.dense is None
-    assert caveats(summary.record, summary.settings, MSE) == []
-    assert any("No magnitude" in line for line in caveats(summary.record, summary.settings, ACCURACY))
+    assert caveats(summary) == []
+    assert any("No magnitude" in line for line in caveats(replace(summary, metric=ACCURACY)))
 
 
 def test_commands_have_the_workloads_settings_and_solvers_no_epochs(full: Summary) -> None:

@@ -22,11 +22,9 @@ from analysis.page.context import context
 from analysis.page.interactive import frontier_item
 from analysis.page.parts import PARTS
 from analysis.page.writing import contents, parquet_bytes
-from analysis.pareto import mean_frontier
 from analysis.report import main, write_report
 from analysis.summary import summarise
 from rewa.errors import UserError
-from rewa.metric import ACCURACY
 
 NAMES = [
     *("report.html", "report.md", "frontier.png", "pareto.csv", "frontier.csv"),
@@ -286,7 +284,7 @@ def test_lost_confirm_seed_is_told() -> None:
     record = make_record({"rewa": flat(0.9, THIN)}, meta={})
     lost = run_row("rewa", 1, 4, "confirm", status="diverged", reason="nan", score=0.0)
     record = with_runs(record, lost)
-    told = caveats(record, mean_frontier(record.frontier, CONFIG, ACCURACY), ACCURACY)
+    told = caveats(summarise(record))
     assert any("1 of 4 confirmation runs of rewa-0001 (rewa) diverged" in line for line in told)
 
 
@@ -294,15 +292,14 @@ def test_a_fair_sweep_has_no_caveat() -> None:
     record = realistic()
     meta = {**record.meta, "trials_per_method": 3}
     record = replace(record, meta=meta)
-    assert caveats(record, mean_frontier(record.frontier, CONFIG, ACCURACY), ACCURACY) == []
+    assert caveats(summarise(record)) == []
 
 
 def test_unequal_and_unfinished_budgets_are_told() -> None:
     record = realistic()
-    settings = mean_frontier(record.frontier, CONFIG, ACCURACY)
-    assert caveats(record, settings, ACCURACY) == ["Of 24 planned trials per method, 3 were run."]
+    assert caveats(summarise(record)) == ["Of 24 planned trials per method, 3 were run."]
     more = with_runs(record, run_row("rewa", 9, 0, "search"))
-    assert "equal numbers of trials: rewa 4, spred 3" in caveats(more, settings, ACCURACY)[0]
+    assert "equal numbers of trials: rewa 4, spred 3" in caveats(summarise(more))[0]
 
 
 @pytest.mark.parametrize("column", ["score", "phase", "K"])
